@@ -60,6 +60,9 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
 		strings.Join(o.Roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
+	if lake := running.LakeAccess(); lake != "" {
+		fmt.Fprintln(std.out, lake)
+	}
 	if running.AwaitsFirst() {
 		granularity := " --granularity 1m"
 		if cfg.Bucket%time.Minute != 0 { // The view has no cells of a minute.

@@ -137,7 +137,7 @@ func TestLostGeneration(t *testing.T) {
 	changed.Events = maps.Clone(cfg.Events)
 	changed.Events["order"] = &catalog.EventType{}
 	for _, lost := range []uint64{2, 1} {
-		path := filepath.Join(cfg.DataDir, "s3", "buckets", "recount", record.GenerationKey(lost)+"%")
+		path := filepath.Join(cfg.DataDir, "s3", "objects", "recount", record.GenerationKey(lost))
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,9 @@ type Config struct {
 
 	Log         eventlog.Config // its URL may be Embedded, like the URLs of the next two
 	ObjectStore lake.Config
-	ClickHouse  ClickHouseConfig
+	// ObjectStoreListen is where other programs read the embedded object store. It may be empty.
+	ObjectStoreListen string
+	ClickHouse        ClickHouseConfig
 
 	Ingest      ingest.Config
 	DeadLetters deadletters.Config
@@ -140,6 +142,9 @@ func (c *Config) placeSettings() []setting.Setting {
 			"Where the log is: in this process, or on a JetStream cluster.", &c.Log.URL, "nats", "tls"),
 		engineURL("object_store.url", "embedded or s3://bucket/prefix?endpoint=...&region=...",
 			"Where the lake is: in this process, or in a bucket.", &c.ObjectStore.URL, "s3"),
+		setting.Text("object_store.listen", address+"; may be empty", c.mayListenOrNot, "Address at which other "+
+			"programs read the embedded lake over S3, with the credentials in the file that the start names; if it is "+
+			"empty, no program finds it.", &c.ObjectStoreListen),
 		engineURL("clickhouse.url", "embedded or clickhouse://user:password@host:9000/database",
 			"Where the batch views are: in this process, or on a server (also http:// and https://); "+
 				"?read_timeout=30s is how long it may be silent.", &c.ClickHouse.URL, "clickhouse", "http", "https"),
@@ -197,6 +202,10 @@ func withPlace(key string, err error) error {
 // validatePlaces asks each engine about its place.
 func (c *Config) validatePlaces() error {
 	var errs []error
+	if c.ObjectStore.URL != Embedded && c.ObjectStoreListen != "" {
+		errs = append(errs, withPlace("object_store.listen", errors.New("it is an address of the embedded object "+
+			"store, and object_store.url names another store; remove one of them")))
+	}
 	if c.ObjectStore.URL != Embedded {
 		errs = append(errs, withPlace("object_store.url", c.ObjectStore.Validate()))
 	}

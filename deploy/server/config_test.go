@@ -215,12 +215,16 @@ admin: {listen: 10.0.0.1:9001}
 		}
 	}
 	for yaml, says := range map[string]string{
-		"tenants: {Acme: {events_per_second: 1}}":  "tenants.Acme: tenant \"Acme\": use a-z",
-		"tenants: {a: {events_per_second: -1}}":    "tenants.a.events_per_second: use 0 for no limit",
-		"limits: {queries_per_second: -1}":         "limits.queries_per_second: use 0 for no limit",
-		"admin: {listen: 10.0.0.1:9001}":           "admin.listen: \"10.0.0.1:9001\" is not a loopback address",
-		"tls: {cert_file: a.pem}":                  "tls: name both",
-		"auth: {keys_file: k}\nadmin: {listen: x}": "admin.listen",
+		"tenants: {Acme: {events_per_second: 1}}":              "tenants.Acme: tenant \"Acme\": use a-z",
+		"tenants: {a: {events_per_second: -1}}":                "tenants.a.events_per_second: use 0 for no limit",
+		"limits: {queries_per_second: -1}":                     "limits.queries_per_second: use 0 for no limit",
+		"admin: {listen: 10.0.0.1:9001}":                       "admin.listen: \"10.0.0.1:9001\" is not a loopback",
+		"tls: {cert_file: a.pem}":                              "tls: name both",
+		"auth: {keys_file: k}\nadmin: {listen: x}":             "admin.listen",
+		"object_store: {listen: 10.0.0.1:9001}":                "object_store.listen: \"10.0.0.1:9001\" is not a loop",
+		"object_store: {listen: 127.0.0.1:x y}":                "object_store.listen: \"127.0.0.1:x y\" has no port",
+		"object_store: {listen: 127.0.0.1:9000}":               "object_store.listen: 127.0.0.1:9000 and listen, 127.0",
+		"object_store: {url: \"s3://b\", listen: 127.0.0.1:9}": "object_store.listen: it is an address of the embedded",
 	} {
 		if _, err := load(t, valid+yaml+"\n", nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %v, want %q", yaml, err, says)

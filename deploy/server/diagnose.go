@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"recount/batch/cells"
+	"recount/deploy/embedded/s3server"
 	"recount/schemas/durable"
 	"recount/schemas/record"
 )
@@ -169,10 +170,7 @@ func (d *diagnosis) disk() {
 
 // ports checks the addresses on which the server listens.
 func (d *diagnosis) ports(ctx context.Context) {
-	for _, door := range []struct{ key, addr string }{{"listen", d.cfg.Listen}, {"admin.listen", d.cfg.Admin.Listen}} {
-		if door.addr == "" {
-			continue
-		}
+	for _, door := range d.cfg.addresses() {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", door.addr)
 		switch {
 		case err == nil:
@@ -181,7 +179,7 @@ func (d *diagnosis) ports(ctx context.Context) {
 		case errors.Is(err, syscall.EADDRINUSE) && d.inUse:
 			d.add(Fine, door.key, "", "%s is in use, as is data_dir: by the same process or by another", door.addr)
 		default:
-			d.add(Failure, door.key, "stop what listens there, or choose another address with --"+door.key, "%s: %v",
+			d.add(Failure, door.key, "stop what listens there, or choose another address with "+door.flag(), "%s: %v",
 				door.addr, err)
 		}
 	}
@@ -262,7 +260,7 @@ func (d *diagnosis) identities(ctx context.Context) {
 const maxRecord = 1 << 20
 
 // decodeFile reads a record in the file of an embedded object store: its line and that of its digest come first, and
-// then what the store says about the object.
+// then, in a folder of format 1, what the store says about the object.
 func decodeFile(raw []byte) (*record.Installation, error) {
 	lines := bytes.SplitAfterN(raw, []byte("\n"), 3)
 	if len(lines) < 3 {
@@ -281,9 +279,13 @@ func (d *diagnosis) lakeIdentity(ctx context.Context, e *engines) ([]identity, e
 	var i *record.Installation
 	var err error
 	if d.cfg.ObjectStore.URL == Embedded {
-		name := filepath.Join(d.cfg.DataDir, "s3", "buckets", "recount", record.InstallationKey+"%")
+		var name string
 		var raw []byte
-		if raw, err = readRecord(name); err == nil {
+		if name, err = s3server.ObjectFile(filepath.Join(d.cfg.DataDir, "s3"), lakeBucket,
+			record.InstallationKey); err == nil {
+			raw, err = readRecord(name)
+		}
+		if err == nil {
 			i, err = decodeFile(raw)
 		}
 		d.installation = i

@@ -38,7 +38,7 @@ func writeStores(t *testing.T, dir, lake, stream string) {
 	}
 	for name, content := range map[string]string{
 		"lock": "77",
-		"s3/buckets/recount/" + record.InstallationKey + "%": string(record.WithDigest(raw)) + `{"key":"x"}`,
+		"s3/objects/recount/" + record.InstallationKey: string(record.WithDigest(raw)),
 		"log/jetstream/$G/streams/recount-p0/meta.inf": fmt.Sprintf(
 			`{"name":"recount-p0","metadata":{"recount_installation":%q,"recount_log":"L"}}`, stream),
 	} {

@@ -2,12 +2,15 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
+	"recount/batch/lake"
 	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
 	"recount/deploy/server/janitor"
+	"recount/schemas/record"
 )
 
 // parts checks the embedded stores of a folder against each other: that none of them is gone while others are there,
@@ -46,16 +49,18 @@ func (d *diagnosis) remembered() []uint64 {
 // inspected is how many objects are looked at. Records come before the objects that they name.
 const inspected = 20_000
 
-// objects looks at the ends of object files, which are cut or missing if a file is not whole.
+// objects looks at object files, which have lost their ends or were changed if they are not whole.
 func (d *diagnosis) objects() {
 	const check = "object store"
-	bucket := filepath.Join(d.cfg.DataDir, "s3", "buckets", "recount")
-	if d.installation == nil && !exists(filepath.Join(bucket, "land")) {
+	folder := filepath.Join(d.cfg.DataDir, "s3")
+	first, err := s3server.ObjectFile(folder, lakeBucket, record.InstallationKey)
+	bucket := filepath.Dir(first)
+	if err == nil && d.installation == nil && !exists(filepath.Join(bucket, "land")) {
 		d.add(Failure, check, "stop the server and restore the folder s3 from a backup; a start without it is refused",
 			"its records are gone from %s, and other parts of %s are there", bucket, d.cfg.DataDir)
 		return
 	}
-	looked, damaged, err := s3server.Inspect(bucket, inspected)
+	looked, damaged, err := s3server.Inspect(folder, lakeBucket, inspected, wholeObject)
 	switch {
 	case err != nil:
 		d.add(Warning, check, "see the message", "its files were not read: %v", err)
@@ -63,10 +68,48 @@ func (d *diagnosis) objects() {
 		d.add(Failure, check, "restore them from a backup; recount verify says what is lost without them",
 			"%d of %d objects are cut or were changed: %s", len(damaged), looked, someOf(damaged))
 	case looked == inspected:
-		d.add(Fine, check, "", "the ends of %d object files are whole; recount verify reads all", looked)
+		d.add(Fine, check, "", "%d object files are whole; recount verify reads all", looked)
 	default:
-		d.add(Fine, check, "", "the ends of all %d object files are whole; recount verify reads them", looked)
+		d.add(Fine, check, "", "all %d object files are whole; recount verify reads what is in them", looked)
 	}
+}
+
+// wholeObject reports whether a body is whole: a record has the digest that follows it, and a Parquet file its ends.
+func wholeObject(key string, body *io.SectionReader) (bool, error) {
+	switch {
+	case strings.HasPrefix(key, lake.ProbePrefix):
+		return true, nil // It is no record.
+	case strings.HasPrefix(key, "data/"):
+		return wholeParquet(body)
+	case body.Size() > maxRead:
+		return true, nil
+	}
+	raw, err := io.ReadAll(body)
+	if err != nil {
+		return false, err
+	}
+	_, err = record.CheckDigest(raw)
+	return err == nil, nil
+}
+
+// maxRead is how many bytes of a record are read to check it.
+const maxRead = 16 << 20
+
+// wholeParquet reports whether a file begins and ends as one of Parquet.
+func wholeParquet(body *io.SectionReader) (bool, error) {
+	const magic = "PAR1"
+	var ends [2 * len(magic)]byte
+	if body.Size() < int64(len(ends)) {
+		return false, nil
+	}
+	_, err := body.ReadAt(ends[:len(magic)], 0)
+	if err == nil {
+		_, err = body.ReadAt(ends[len(magic):], body.Size()-int64(len(magic)))
+	}
+	if err == io.EOF { // It may come with the last bytes.
+		err = nil
+	}
+	return string(ends[:]) == magic+magic, err
 }
 
 // blocks looks for streams and messages that are gone. The blocks of a running server change, so they are not read.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,35 +33,38 @@ type TLSConfig struct {
 	KeyFile  string
 }
 
+// address says what the address of a door may be.
+const address = "host:port; a loopback address without auth.keys_file"
+
 // doorSettings lists the settings of the addresses and of the keys that requests need.
 func (c *Config) doorSettings() []setting.Setting {
-	const address = "host:port; a loopback address without auth.keys_file"
 	return []setting.Setting{
 		setting.Text("listen", address, c.mayListen, "Address of the HTTP API.", &c.Listen),
 		setting.Path("tls.cert_file", nil, "Certificate chain (PEM) of all addresses, read again when it changes; "+
 			"without one they speak HTTP without encryption.", &c.TLS.CertFile),
 		setting.Path("tls.key_file", nil, "Private key (PEM) of the certificate.", &c.TLS.KeyFile),
-		setting.Text("admin.listen", address+"; may be empty", func(addr string) error {
-			if addr == "" {
-				return nil
-			}
-			return c.mayListen(addr)
-		}, "Address of metrics, profiles, jobs and checks; if it is empty, they are on the address of the API, "+
-			"without profiles.", &c.Admin.Listen),
+		setting.Text("admin.listen", address+"; may be empty", c.mayListenOrNot, "Address of metrics, profiles, jobs "+
+			"and checks; if it is empty, they are on the address of the API, without profiles.", &c.Admin.Listen),
 		setting.Path("auth.keys_file", nil, "File of API keys, made by recount keys create; without one no key is "+
 			"asked for, and the server listens on loopback addresses only.", &c.Auth.KeysFile),
 	}
 }
 
-// validateDoors returns an error if both addresses are of one port.
+// validateDoors returns an error if two addresses are of one port.
 func (c *Config) validateDoors() error {
-	host, port, err := splitAddress(c.Listen)
-	adminHost, adminPort, adminErr := splitAddress(c.Admin.Listen)
-	if err != nil || adminErr != nil || port == 0 || port != adminPort || !overlap(host, adminHost) {
-		return nil
+	all := c.addresses()
+	for i, second := range all {
+		for _, first := range all[:i] {
+			host, port, err := splitAddress(first.addr)
+			otherHost, otherPort, otherErr := splitAddress(second.addr)
+			if err != nil || otherErr != nil || port == 0 || port != otherPort || !overlap(host, otherHost) {
+				continue
+			}
+			return &setting.Error{Path: strings.Split(second.key, "."), Msg: fmt.Sprintf("%s and %s, %s, are one "+
+				"address; use another port, or leave %s empty", second.addr, first.key, first.addr, second.key)}
+		}
 	}
-	return &setting.Error{Path: []string{"admin", "listen"}, Msg: fmt.Sprintf("%s and listen, %s, are one address; "+
-		"use another port, or leave admin.listen empty", c.Admin.Listen, c.Listen)}
+	return nil
 }
 
 // splitAddress returns the host and the port of an address.
@@ -92,6 +97,27 @@ func (c *Config) validateTLS() error {
 	}
 	return nil
 }
+
+// mayListenOrNot is mayListen for an address that may be empty.
+func (c *Config) mayListenOrNot(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	return c.mayListen(addr)
+}
+
+// namedAddress is an address that the configuration names, and its key.
+type namedAddress struct{ key, addr string }
+
+// addresses lists the addresses that the configuration names.
+func (c *Config) addresses() []namedAddress {
+	all := []namedAddress{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen},
+		{"object_store.listen", c.ObjectStoreListen}}
+	return slices.DeleteFunc(all, func(a namedAddress) bool { return a.addr == "" })
+}
+
+// flag returns the flag of the address.
+func (a namedAddress) flag() string { return "--" + strings.ReplaceAll(a.key, "_", "-") }
 
 // mayListen refuses an address that other machines can reach while no keys are configured.
 func (c *Config) mayListen(addr string) error {
@@ -146,13 +172,10 @@ func (s *Server) listen(context.Context) error {
 // the server.
 func (c *Config) checkDoors() error {
 	var errs []error
-	for _, door := range []struct{ key, addr string }{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen}} {
-		if door.addr == "" {
-			continue
-		}
+	for _, door := range c.addresses() {
 		l, err := net.Listen("tcp", door.addr)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w; choose another address with --%s", door.key, err, door.key))
+			errs = append(errs, fmt.Errorf("%s: %w; choose another address with %s", door.key, err, door.flag()))
 			continue
 		}
 		defer l.Close()
@@ -201,6 +224,9 @@ func (s *Server) Access() string {
 	}
 	return "every request needs a key"
 }
+
+// LakeAccess says in one line how other programs read the embedded object store, and nothing if they cannot.
+func (s *Server) LakeAccess() string { return s.engines.lakeAccess }
 
 func (d *door) url() string { return d.scheme + "://" + d.listener.Addr().String() }
 

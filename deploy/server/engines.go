@@ -16,6 +16,7 @@ import (
 	"recount/deploy/embedded/chdb"
 	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
+	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
 
@@ -30,6 +31,18 @@ type engines struct {
 	nats    *natsserver.Server // nil with an external log
 
 	readOnly bool // nothing may write to the stored data
+
+	lakeAccess string // how other programs reach an embedded object store; empty if they cannot
+}
+
+// lakeBucket is the bucket of the embedded object store.
+const lakeBucket = "recount"
+
+// tombstone is the installation record that a program finds which looks for objects where older programs put them. It
+// requires what no such program knows, so that program refuses to start and says why.
+func tombstone() s3server.Tombstone {
+	return s3server.Tombstone{Bucket: lakeBucket, Key: record.InstallationKey,
+		Body: record.WithDigest([]byte(`{"format":1,"requires":["objects as plain files"]}`))}
 }
 
 // opener opens one of the engines.
@@ -74,18 +87,27 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 		sc := s3server.DefaultConfig(filepath.Join(cfg.DataDir, "s3"))
 		sc.Logger = logger
 		sc.ReadOnly = e.readOnly
+		sc.Tombstone = tombstone()
+		if cfg.ObjectStoreListen != "" && !e.readOnly {
+			sc.Listen = cfg.ObjectStoreListen
+		}
 		server, err := s3server.Open(sc)
 		if err != nil {
 			return err
 		}
 		e.onClose(server.Close)
 		if err := server.Start(); err != nil {
-			return err
+			return fmt.Errorf("%w; choose another address with --object-store.listen", err)
+		}
+		if cfg.ObjectStoreListen != "" && !e.readOnly {
+			_, file := server.Reader()
+			e.lakeAccess = fmt.Sprintf("other programs read the lake over S3 at %s, bucket %s, region us-east-1, with "+
+				"the key pair in %s, which may only read", server.Endpoint(), lakeBucket, file)
 		}
 		keys := server.Credentials()
 		lc.URL = ""
 		lc.Endpoint = server.Endpoint()
-		lc.Bucket = "recount"
+		lc.Bucket = lakeBucket
 		lc.PathStyle = true
 		lc.CreateBucket = true
 		lc.AccessKey = keys.AccessKey

@@ -21,6 +21,7 @@ import (
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
+	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
 
@@ -230,7 +231,7 @@ func TestForeignParts(t *testing.T) {
 		{"clickhouse", "", false, ""},
 		{"speed", other.DataDir, false, "put the right folder back"},
 		{"speed", "", false, ""},
-		{"s3/buckets/recount/installation.json%", "", false, "restore that object"},
+		{"s3/objects/recount/installation.json", "", false, "restore that object"},
 	} {
 		name := fmt.Sprintf("%s from %q, replaced %t", c.part, c.from, c.replace)
 		cfg := mine
@@ -451,6 +452,21 @@ func TestOlderData(t *testing.T) {
 	replaceDir(t, filepath.Join(cfg.DataDir, "s3"), "")
 	if _, err := Open(t.Context(), cfg, Options{Roles: AllRoles}); !errors.Is(err, errForeign) {
 		t.Errorf("without its object store: got %v, want errForeign", err)
+	}
+}
+
+// TestOlderProgramsAreRefused reads what an older program finds in the object store of this one: a record that it
+// does not know how to read. Both the check of records and its message are in every version that has installations.
+func TestOlderProgramsAreRefused(t *testing.T) {
+	t.Parallel()
+	raw, err := record.CheckDigest(tombstone().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = record.DecodeInstallation(raw)
+	const want = `it requires "objects as plain files", which this program does not know; use the version of recount`
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
 
