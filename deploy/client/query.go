@@ -16,9 +16,10 @@ type Format string
 
 // The formats of an answer.
 const (
-	JSON  Format = "application/json"
-	CSV   Format = "text/csv"
-	Arrow Format = "application/vnd.apache.arrow.stream"
+	JSON    Format = "application/json"
+	CSV     Format = "text/csv"
+	Arrow   Format = "application/vnd.apache.arrow.stream"
+	Parquet Format = "application/vnd.apache.parquet"
 )
 
 // Query sends a query and decodes the rows of the answer into rows. That is the address of a slice

@@ -23,6 +23,7 @@ var formats = []format{
 	{"application/json", encode.JSON},
 	{"text/csv", encode.CSV},
 	{"application/vnd.apache.arrow.stream", encode.Arrow},
+	{"application/vnd.apache.parquet", encode.Parquet},
 }
 
 // negotiate chooses the format with the highest weight in the Accept header. Among equals it
@@ -42,7 +43,8 @@ func negotiate(r *http.Request) (format, error) {
 	}
 	if best < 0 {
 		return format{}, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
-			"an answer is application/json, text/csv or application/vnd.apache.arrow.stream")
+			"an answer is application/json, text/csv, application/vnd.apache.arrow.stream or "+
+				"application/vnd.apache.parquet")
 	}
 	return formats[best], nil
 }

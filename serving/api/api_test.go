@@ -58,6 +58,10 @@ func TestQueryInEveryFormat(t *testing.T) {
 	if res.StatusCode != 200 || !strings.HasPrefix(body, "\xff\xff\xff\xff") {
 		t.Errorf("arrow: %s", res.Status)
 	}
+	res, body = call(a, "POST", "/v1/query", hourly, "Accept", "application/vnd.apache.parquet")
+	if res.StatusCode != 200 || !strings.HasPrefix(body, "PAR1") || !strings.HasSuffix(body, "PAR1") {
+		t.Errorf("parquet: %s", res.Status)
+	}
 }
 
 // TestProblems lists wrong requests with the status and code of their answers.

@@ -89,5 +89,13 @@ func TestDecimals(t *testing.T) {
 		if v := in.Record().Column(1).(*array.Decimal128).Value(0).BigInt(); v.Cmp(big.NewInt(least)) != 0 {
 			t.Fatalf("Arrow: got %v, want %d", v, least)
 		}
+		var columns bytes.Buffer
+		if err := Parquet(&columns, answer); err != nil {
+			t.Fatal(err)
+		}
+		_, cells := parquetCells(t, columns.Bytes(), answer.Accuracy)
+		if got := cells["total"][0] + "," + cells["least"][0]; got != total+","+lowest {
+			t.Fatalf("Parquet: got %s, want %s,%s", got, total, lowest)
+		}
 	})
 }

@@ -1,5 +1,5 @@
 // Package encode writes answers: JSON for programs and people, CSV for spreadsheets, Arrow
-// for data frames. All three write from the answer's columns, one buffer at a time. None of
+// for data frames, Parquet for files. All write from the answer's columns, one buffer at a time. None of
 // them builds an object for each row.
 //
 // # JSON
@@ -11,14 +11,17 @@
 // The member bounds has [low, high] for each distinct count with sketch error. Integers are written
 // as integers, and floats as the shortest decimal that reads back as the same number.
 //
-// # CSV and Arrow
+// # CSV, Arrow and Parquet
 //
 // The columns do not depend on the data. They are: time (unless granularity is all), the
 // dimensions, the measures, and then for each measure <name>__live and, for a distinct count,
 // <name>__low and <name>__high. These last three are null in a row without a live part or without
 // sketch error. Declared names have no two underscores in sequence, so the names never collide.
 // The accuracy does not fit in a table. It is in the response header Recount-Accuracy, and
-// in Arrow also in the schema's metadata under "accuracy".
+// in Arrow also in the schema's metadata under "accuracy", and in Parquet in the file's.
+//
+// In Parquet a time is an instant in UTC microseconds, and a decimal a FIXED_LEN_BYTE_ARRAY(16). A row group has 65,536
+// rows.
 //
 // CSV follows RFC 4180: CRLF, a header, quotes where needed. Null is an empty field, and the
 // empty string is "" in quotes.

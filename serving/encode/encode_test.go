@@ -2,17 +2,25 @@ package encode
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -126,15 +134,13 @@ func TestJSONIsTheAnswer(t *testing.T) {
 	})
 }
 
-func TestCSVAndArrowAreTheAnswer(t *testing.T) {
+// TestTablesAreTheAnswer reads CSV, Arrow and Parquet back. The reader of Parquet shares no code with the writer.
+func TestTablesAreTheAnswer(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a := drawAnswer(t)
-		var text, stream bytes.Buffer
-		if err := CSV(&text, a); err != nil {
-			t.Fatal(err)
-		}
-		if err := Arrow(&stream, a); err != nil {
+		var text, stream, columns bytes.Buffer
+		if err := errors.Join(CSV(&text, a), Arrow(&stream, a), Parquet(&columns, a)); err != nil {
 			t.Fatal(err)
 		}
 		records, err := csv.NewReader(&text).ReadAll()
@@ -142,6 +148,10 @@ func TestCSVAndArrowAreTheAnswer(t *testing.T) {
 			t.Fatalf("%d records, %v", len(records), err)
 		}
 		cells := arrowCells(t, &stream)
+		names, inParquet := parquetCells(t, columns.Bytes(), a.Accuracy)
+		if !slices.Equal(names, records[0]) {
+			t.Fatalf("parquet has the columns %v, want %v", names, records[0])
+		}
 		for i := range a.Rows() {
 			for c, name := range records[0] {
 				want := cell(naiveRow(a, i), name)
@@ -151,6 +161,9 @@ func TestCSVAndArrowAreTheAnswer(t *testing.T) {
 				}
 				if got := cells[name][i]; got != want {
 					t.Fatalf("arrow row %d, %s: got %q, want %q", i, name, got, want)
+				}
+				if got := inParquet[name][i]; got != want {
+					t.Fatalf("parquet row %d, %s: got %q, want %q", i, name, got, want)
 				}
 			}
 		}
@@ -199,6 +212,39 @@ func arrowCells(t *rapid.T, r io.Reader) map[string][]string {
 	return out
 }
 
+// parquetCells reads a file with Arrow's own reader.
+func parquetCells(t *rapid.T, raw []byte, accuracy query.Accuracy) (names []string, cells map[string][]string) {
+	in, err := file.NewParquetReader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got query.Accuracy
+	stored := in.MetaData().KeyValueMetadata().FindValue("accuracy")
+	if err := json.Unmarshal([]byte(*stored), &got); err != nil || !cmp.Equal(got, accuracy) {
+		t.Fatalf("parquet has the accuracy %s, want %+v: %v", *stored, accuracy, err)
+	}
+	reader, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reader.ReadTable(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Release()
+	zone, _ := time.LoadLocation("America/Chicago")
+	cells = map[string][]string{}
+	for c, f := range table.Schema().Fields() {
+		names = append(names, f.Name)
+		for _, chunk := range table.Column(c).Data().Chunks() {
+			for i := range chunk.Len() {
+				cells[f.Name] = append(cells[f.Name], arrowCell(chunk, i, zone))
+			}
+		}
+	}
+	return names, cells
+}
+
 func arrowCell(col interface {
 	IsNull(int) bool
 	ValueStr(int) string
@@ -214,6 +260,10 @@ func arrowCell(col interface {
 		return string(raw)
 	case *array.String:
 		return c.Value(i)
+	case *array.Decimal128:
+		scale := int(c.DataType().(*arrow.Decimal128Type).Scale)
+		ten := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)
+		return new(big.Rat).SetFrac(c.Value(i).BigInt(), ten).FloatString(scale)
 	}
 	return col.ValueStr(i)
 }

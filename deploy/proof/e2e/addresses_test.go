@@ -224,7 +224,8 @@ func (g *guardedServer) testAudit() {
 func (g *guardedServer) testFormats() {
 	g.t.Helper()
 	stranger := g.createKey(filepath.Join(g.t.TempDir(), "others.json"), "acme", "ingest,query,admin")
-	for _, format := range []string{"application/json", "text/csv", "application/vnd.apache.arrow.stream"} {
+	for _, format := range []string{"application/json", "text/csv", "application/vnd.apache.arrow.stream",
+		"application/vnd.apache.parquet"} {
 		err := eventually(g.t.Context(), func() error {
 			status, kind, body := g.ask("GET", g.url+dayQuery, g.acme, format, "")
 			if status != http.StatusOK || !strings.HasPrefix(kind, format) || !strings.Contains(body, "acme-secret") {

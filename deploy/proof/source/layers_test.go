@@ -33,7 +33,7 @@ var importers = map[string][]string{
 	"github.com/nats-io/nats-server":                   {"deploy/embedded/natsserver"},
 	"github.com/nats-io/nats.go":                       {"speed/eventlog"},
 	"github.com/parquet-go/parquet-go": {
-		"batch/object", "deploy/client/eventfile/table", "deploy/recount/demo",
+		"batch/object", "deploy/client/eventfile/table", "deploy/recount/demo", "serving/encode",
 	},
 	"github.com/rclone/gofakes3": {"deploy/embedded/s3server"},
 	"github.com/robfig/cron":     {"jobs"},
