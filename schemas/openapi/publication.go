@@ -24,6 +24,20 @@ type Publication struct {
 	Pinned bool                       `json:"pinned"`
 	Views  map[string]PublicationView `json:"views"`
 	Types  map[string]PublicationType `json:"types"`
+	// Objects are the Parquet objects that count, of one event type. They are sent on request.
+	Objects []PublicationObject `json:"objects,omitempty"`
+}
+
+// PublicationObject is a Parquet object of the lake.
+type PublicationObject struct {
+	// Key is the object's key, below the prefix of object_store.url.
+	Key string `json:"key"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
+	// SHA256 is that of the bytes, in hex.
+	SHA256 string `json:"sha256"`
+	// Rows are events, copies included.
+	Rows int64 `json:"rows"`
 }
 
 // PublicationView is the batch view of one view.

@@ -14,6 +14,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/openapi"
 	"recount/schemas/query"
+	"recount/schemas/record"
 	"recount/schemas/setting"
 	"recount/serving/merge"
 	"recount/serving/reader"
@@ -31,6 +32,8 @@ type Publications interface {
 	Kept() []uint64
 	// Pinned returns the numbers of the publications that are kept for ever, ascending.
 	Pinned() []uint64
+	// Objects returns the objects of an event type that count in a publication.
+	Objects(ctx context.Context, s *record.State, eventType string) ([]*record.Object, error)
 	// Pin keeps publication n for ever. It returns query.ErrNoPublication if there is none yet, and
 	// query.ErrCollected if it is no longer kept.
 	Pin(ctx context.Context, n uint64) error

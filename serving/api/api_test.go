@@ -383,6 +383,13 @@ func TestViewsAndPublications(t *testing.T) {
 	if !strings.Contains(body, `"rows":2,"bucket_list":[[978307200000000,4,2,9]]`) {
 		t.Error(body)
 	}
+	for eventType, want := range map[string]string{
+		"flight": `,"objects":[{"key":"data/17.parquet","size":7,"sha256":"00","rows":3}]}` + "\n", "other": "}}}\n"} {
+		_, body = call(a, "GET", "/v1/publications/17?objects="+eventType, "")
+		if !strings.HasSuffix(body, want) {
+			t.Errorf("objects of %s: %s", eventType, body)
+		}
+	}
 }
 
 // TestFill: views, publications and answers say from when a view is filled, in every format.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -51,6 +52,14 @@ func (l *layers) Pin(ctx context.Context, n uint64) error {
 	return err
 }
 func (l *layers) Kept() []uint64 { return []uint64{16, 17} }
+
+func (l *layers) Objects(_ context.Context, s *record.State, eventType string) ([]*record.Object, error) {
+	if eventType != "flight" {
+		return nil, nil
+	}
+	return []*record.Object{{Type: eventType, Key: fmt.Sprint("data/", s.N, ".parquet"), Size: 7, SHA256: "00",
+		Rows: 3}}, nil
+}
 
 func (l *layers) StateAt(_ context.Context, n uint64) (*record.State, error) {
 	switch {

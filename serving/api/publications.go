@@ -62,7 +62,22 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
 	}
-	return writeJSON(w, a.publication(state, true, buckets == "true"))
+	out := a.publication(state, true, buckets == "true")
+	if eventType := r.URL.Query().Get("objects"); eventType != "" {
+		if out.Objects, err = a.objects(r, state, eventType); err != nil {
+			return fmt.Errorf("%w: %w", reader.ErrPublications, err)
+		}
+	}
+	return writeJSON(w, out)
+}
+
+// objects lists the objects of an event type that count in a publication.
+func (a *API) objects(r *http.Request, s *record.State, eventType string) (out []openapi.PublicationObject, err error) {
+	objects, err := a.parts.Publications.Objects(r.Context(), s, eventType)
+	for _, o := range objects {
+		out = append(out, openapi.PublicationObject{Key: o.Key, Size: o.Size, SHA256: o.SHA256, Rows: o.Rows})
+	}
+	return out, err
 }
 
 // pinPublication keeps a publication for ever. Repeating the request changes nothing.
