@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof torture clean
+.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof readers torture clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -82,6 +82,15 @@ bench: setup $(BENCH_OK) ## Measure recount beside ClickHouse and DuckDB; ARGS="
 
 growth: setup ## Measure how time, memory and files grow; ARGS="-limit 1000000 events" picks an axis and its end.
 	$(GO) run ./$(BENCH) -growth $(ARGS)
+
+READERS := bin/readers
+$(READERS)/ok: deploy/proof/readers/requirements.txt
+	python3 -m venv $(READERS)
+	$(READERS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+readers: setup $(READERS)/ok ## Read the lake of a server with DuckDB, pyarrow, pandas and polars.
+	RECOUNT_READERS_PYTHON=$(abspath $(READERS)/bin/python) $(GO) test ./deploy/proof/e2e -run TestOtherProgramsReadTheLake -v
 
 MINUTES ?= 5
 SEED    ?= 0
