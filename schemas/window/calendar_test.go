@@ -215,6 +215,41 @@ func TestNeighboursShareWindows(t *testing.T) {
 	})
 }
 
+// TestSparse compares windows with gaps with a search in the spans.
+func TestSparse(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const width = 10
+		var spans [][2]int64
+		at := rapid.Int64Range(0, 3).Draw(t, "before") * width
+		for range rapid.IntRange(0, 4).Draw(t, "spans") {
+			end := at + rapid.Int64Range(1, 3).Draw(t, "windows")*width
+			spans = append(spans, [2]int64{at, end})
+			at = end + rapid.Int64Range(1, 3).Draw(t, "gap")*width
+		}
+		to := at + rapid.Int64Range(0, 3).Draw(t, "after")*width
+		w := window.Sparse(0, to, spans, width*time.Microsecond)
+		for at := range to {
+			from, end := w.Span(w.Index(at))
+			wantFrom, wantEnd := int64(0), to
+			for _, s := range spans {
+				switch {
+				case s[1] <= at:
+					wantFrom = s[1]
+				case s[0] <= at:
+					wantFrom = at - at%width
+					wantEnd = wantFrom + width
+				default:
+					wantEnd = min(wantEnd, s[0])
+				}
+			}
+			if from != wantFrom || end != wantEnd {
+				t.Fatalf("%d is in [%d, %d), want [%d, %d) of %v", at, from, end, wantFrom, wantEnd, spans)
+			}
+		}
+	})
+}
+
 // TestEven compares windows of one width with a division.
 func TestEven(t *testing.T) {
 	t.Parallel()

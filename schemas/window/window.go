@@ -147,6 +147,26 @@ func Even(from, to int64, width time.Duration) Windows {
 	return w
 }
 
+// Sparse returns windows over [from, to), in microseconds since 1970: windows of one width in the spans, and one window
+// for each gap before, between and after them. Spans are ascending, do not touch each other, lie in [from, to), and
+// consist of whole windows. There must be at most MaxWindows.
+func Sparse(from, to int64, spans [][2]int64, width time.Duration) Windows {
+	w := Windows{From: from, To: to, bounds: []int64{from}}
+	for _, s := range spans {
+		if last := w.bounds[len(w.bounds)-1]; s[0] > last {
+			w.bounds = append(w.bounds, s[0])
+		}
+		for at := s[0]; at < s[1]; w.bounds = append(w.bounds, at) {
+			at += width.Microseconds()
+		}
+	}
+	if last := w.bounds[len(w.bounds)-1]; last < to {
+		w.bounds = append(w.bounds, to)
+	}
+	w.findRuns()
+	return w
+}
+
 // divide sets the bounds.
 func (w *Windows) divide(g Granularity, loc *time.Location) error {
 	if g.IsAll() {

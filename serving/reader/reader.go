@@ -168,13 +168,21 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 // batch part of an answer and its live part have one definition while a changed view spreads. The declared definition
 // answers where the publication has none, and in mode live.
 func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catalog, error) {
-	newest := r.Catalog.Catalog()
 	if q.Mode == query.Live || r.Definition == nil {
-		return newest, nil
+		return r.Catalog.Catalog(), nil
 	}
 	state, err := r.pin(ctx, q)
 	if err != nil {
 		return nil, err
+	}
+	return r.definition(ctx, q, state)
+}
+
+// definition returns the catalog with the definition that a publication has of the query's view.
+func (r *Reader) definition(ctx context.Context, q *query.Query, state *record.State) (*catalog.Catalog, error) {
+	newest := r.Catalog.Catalog()
+	if q.Mode == query.Live || r.Definition == nil {
+		return newest, nil
 	}
 	published, found := state.Views[q.View]
 	declared := newest.Views[q.View]
@@ -210,31 +218,45 @@ func (r *Reader) isRedefined(ctx context.Context, q *query.Query, scan *query.Sc
 func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (*merge.Answer, error) {
 	var missing uint64 // the publication whose rows were missing or changed in the last attempt
 	for restarts := range 1 + MaxRestarts {
-		var gone *goneError
 		// A query with as_of has one attempt, because a restart would pin the same publication.
 		e := newExplanation(q, restarts+1)
 		a, err := r.attempt(ctx, q, scan, e, restarts == MaxRestarts || q.AsOf != nil)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
-		case errors.Is(err, errOutdated):
-			r.metrics.restarts.WithLabelValues("pin_expired").Inc()
-		case errors.As(err, &gone):
-			r.metrics.restarts.WithLabelValues("collected").Inc()
-			r.Logger.Warn("ClickHouse does not have the pinned rows", "view", scan.View.Name, "error", err)
-			if r.OnGone != nil && q.AsOf == nil {
-				r.OnGone()
-			}
-			if gone.n == missing { // It is still the publication to answer from, so it was not collected.
-				return nil, fmt.Errorf("publication %d: %w", gone.n, ErrLost)
-			}
-			missing = gone.n
-		default:
-			return a, err
+		}
+		if err == nil {
+			return a, nil
+		}
+		if err := r.restart(scan.View.Name, err, &missing, q.AsOf == nil); err != nil {
+			return nil, err
 		}
 		scan.Memory.Close()
 	}
 	return nil, ErrRestarts
+}
+
+// restart returns nil if an attempt that failed with err may be made again, and what to answer otherwise. missing is
+// the publication whose rows were missing or changed in the last attempt, and ofNewest says that the newest one was
+// pinned.
+func (r *Reader) restart(view string, err error, missing *uint64, ofNewest bool) error {
+	var gone *goneError
+	switch {
+	case errors.Is(err, errOutdated):
+		r.metrics.restarts.WithLabelValues("pin_expired").Inc()
+	case errors.As(err, &gone):
+		r.metrics.restarts.WithLabelValues("collected").Inc()
+		r.Logger.Warn("ClickHouse does not have the pinned rows", "view", view, "error", err)
+		if r.OnGone != nil && ofNewest {
+			r.OnGone()
+		}
+		if gone.n == *missing { // It is still the publication to answer from, so it was not collected.
+			return fmt.Errorf("publication %d: %w", gone.n, ErrLost)
+		}
+		*missing = gone.n
+	default:
+		return err
+	}
+	return nil
 }
 
 // goneError says that pinned rows are missing. If they were collected, a restart finds a newer
@@ -457,21 +479,15 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 		return part, err
 	}
 	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: sketches})
-	var limit *batchview.LimitError
-	switch {
-	case err == nil:
+	if err == nil {
 		r.cache.keep(key, part)
 		r.explainBatch(e, state, scan, part, false)
 		return part, nil
-	case errors.Is(err, query.ErrCollected):
-		return nil, &goneError{state.N, err}
-	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded) || isMemory(err):
-		return nil, err
 	}
-	if failpoint.Off(failpoint.Q5) {
+	if err = batchError(state, err); errors.Is(err, ErrBatch) && failpoint.Off(failpoint.Q5) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%w: %w", ErrBatch, err)
+	return nil, err
 }
 
 // SketchWindows returns the windows in which the speed layer has values of distinct measures.

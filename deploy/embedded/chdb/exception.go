@@ -13,6 +13,9 @@ type exception struct {
 
 func (e *exception) Error() string { return e.text }
 
+// ExceptionCode returns ClickHouse's number of the error. Callers find it by errors.As.
+func (e *exception) ExceptionCode() int { return e.code }
+
 var exceptionCode = regexp.MustCompile(`^Code: (\d+)\. `)
 
 // newException reads the code from "Code: 60. DB::Exception: …"; a text without one is code 1001, which

@@ -27,6 +27,13 @@ var users struct {
 // It skips the test when the ClickHouse library is not installed.
 func Open(t testing.TB) *clickhouse.Options {
 	t.Helper()
+	_, o := OpenEngine(t)
+	return o
+}
+
+// OpenEngine is Open for a test that also runs statements in sessions of the engine. The test must not close it.
+func OpenEngine(t testing.TB) (*chdb.Engine, *clickhouse.Options) {
+	t.Helper()
 	users.Lock()
 	defer users.Unlock()
 	if err := join(t); err != nil {
@@ -44,7 +51,7 @@ func Open(t testing.TB) *clickhouse.Options {
 		t.Fatal(err)
 	}
 	o.Auth.Database = name
-	return o
+	return users.engine, o
 }
 
 // join opens the engine for the first user. users must be locked.
