@@ -1,0 +1,170 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"recount/schemas/catalog"
+	"recount/serving/sql/guard"
+)
+
+// Run runs a statement of a tenant. The caller must close the answer.
+//
+// The errors are *guard.Refusal, *Failure, those of reader.Reader.Answer, and ErrChanging of batchview.
+func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer, error) {
+	st, err := guard.Parse(r.SQL, Database)
+	if err != nil {
+		return nil, err
+	}
+	if r.Format, err = formatOf(st.Format, r.Format); err != nil {
+		return nil, err
+	}
+	r.settings = map[string]string{}
+	for _, settings := range []map[string]string{r.Settings, st.Settings} { // Those of the statement come last.
+		maps.Copy(r.settings, settings)
+	}
+	if err := checkSettings(r.settings); err != nil {
+		return nil, err
+	}
+	r.SQL = st.Text
+	used, err := s.decide(ctx, r)
+	if err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	a, err := s.run(ctx, tenant, r, used)
+	if err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	a.Format = r.Format
+	return a, nil
+}
+
+// decide returns the tables that a statement reads, or why it may not run. The engine parses it for that, and does
+// nothing else.
+func (s *Statements) decide(ctx context.Context, r Request) ([]string, error) {
+	var tree []byte
+	err := s.cfg.Engine(ctx, func(session Session) error {
+		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
+			return err
+		}
+		settings := s.cfg.Limits.settings(ctx)
+		settings["max_memory_usage"] = parseMemory
+		if err := session.Set(settings); err != nil {
+			return err
+		}
+		text, err := session.Query("EXPLAIN QUERY TREE run_passes = 0 "+r.SQL, r.Parameters, "TSVRaw", 0)
+		tree = text
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return guard.Decide(strings.TrimSuffix(string(tree), "\n"), namesOf(s.cfg.Catalog.Catalog()))
+}
+
+// parseMemory is how much memory the engine may use to parse a statement.
+const parseMemory = "268435456"
+
+// namesOf returns the names of all tables that a statement may read.
+func namesOf(c *catalog.Catalog) guard.Names {
+	names := guard.Names{systemDatabases: true, systemTables: true, systemColumns: true}
+	for name := range tablesOf(c) {
+		names[name] = true
+	}
+	return names
+}
+
+// DefaultFormat is the format of a result that nobody chose another one for.
+const DefaultFormat = "JSON"
+
+// mediaTypes are the formats in which a result may be asked for. Others read files of the server, or say how many rows
+// were read to make the result, which are also those of other tenants.
+var mediaTypes = map[string]string{
+	"JSON": "application/json", "JSONCompact": "application/json", "JSONStrings": "application/json",
+	"JSONEachRow": "application/x-ndjson", "JSONCompactEachRow": "application/x-ndjson",
+	"JSONCompactEachRowWithNames":         "application/x-ndjson",
+	"JSONCompactEachRowWithNamesAndTypes": "application/x-ndjson",
+	"JSONStringsEachRow":                  "application/x-ndjson",
+	"CSV":                                 "text/csv", "CSVWithNames": "text/csv", "CSVWithNamesAndTypes": "text/csv",
+	"TabSeparated": "text/tab-separated-values", "TabSeparatedWithNames": "text/tab-separated-values",
+	"TabSeparatedWithNamesAndTypes": "text/tab-separated-values", "TabSeparatedRaw": "text/tab-separated-values",
+	"TSV": "text/tab-separated-values", "TSVWithNames": "text/tab-separated-values",
+	"TSVWithNamesAndTypes": "text/tab-separated-values", "TSVRaw": "text/tab-separated-values",
+	"Arrow": "application/vnd.apache.arrow.file", "ArrowStream": "application/vnd.apache.arrow.stream",
+	"Parquet": "application/vnd.apache.parquet",
+	"Native":  "application/octet-stream", "RowBinary": "application/octet-stream",
+	"RowBinaryWithNames": "application/octet-stream", "RowBinaryWithNamesAndTypes": "application/octet-stream",
+	"Values": "text/plain", "Vertical": "text/plain", "Markdown": "text/markdown",
+	"Pretty": "text/plain", "PrettyCompact": "text/plain", "PrettySpace": "text/plain", "Null": "text/plain",
+}
+
+// shortNames are names of formats as people write them.
+var shortNames = map[string]string{
+	"json": "JSON", "csv": "CSVWithNames", "ndjson": "JSONEachRow", "jsonl": "JSONEachRow", "tsv": "TSVWithNames",
+	"arrow": "ArrowStream", "parquet": "Parquet", "text/csv": "CSVWithNames", "application/json": "JSON",
+	"application/x-ndjson": "JSONEachRow", "text/tab-separated-values": "TSVWithNames",
+	"application/vnd.apache.arrow.stream": "ArrowStream", "application/vnd.apache.arrow.file": "Arrow",
+	"application/vnd.apache.parquet": "Parquet",
+}
+
+// MediaTypes returns the media types that the format of a request may be, in order of preference.
+func MediaTypes() []string {
+	return []string{"application/json", "text/csv", "application/x-ndjson", "text/tab-separated-values",
+		"application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file", "application/vnd.apache.parquet"}
+}
+
+// MediaType returns the media type of a format.
+func MediaType(format string) string { return mediaTypes[format] }
+
+// formatOf returns the format that the clause of a statement or else the request names, by ClickHouse's name.
+func formatOf(clause, asked string) (string, error) {
+	name := clause
+	if name == "" {
+		name = asked
+		if long := shortNames[name]; long != "" {
+			name = long
+		}
+	}
+	if name == "" {
+		return DefaultFormat, nil
+	}
+	for known := range mediaTypes {
+		if strings.EqualFold(known, name) {
+			return known, nil
+		}
+	}
+	return "", &Failure{Kind: BadFormat, Text: "the format " + quoted(name) + " is not allowed; use one of json, " +
+		"csv, ndjson, tsv, arrow, parquet, or ClickHouse's " + strings.Join(slices.Sorted(maps.Keys(mediaTypes)), ", ")}
+}
+
+// allowedSettings are what a statement may set: how results are written, and what operations mean that other systems
+// define otherwise. None has to do with what is read, or at which cost.
+var allowedSettings = map[string]bool{
+	"aggregate_functions_null_for_empty": true, "date_time_output_format": true, "group_by_use_nulls": true,
+	"join_use_nulls": true, "union_default_mode": true, "output_format_arrow_string_as_string": true,
+	"output_format_csv_crlf_end_of_line": true, "output_format_json_quote_64bit_floats": true,
+	"output_format_json_quote_64bit_integers": true, "output_format_json_quote_decimals": true,
+	"output_format_json_quote_denormals": true, "output_format_parquet_compression_method": true,
+	"output_format_parquet_string_as_string": true, "output_format_arrow_compression_method": true,
+	"transform_null_in": true, "prefer_column_name_to_alias": true, "session_timezone": true,
+}
+
+// checkSettings refuses a setting that is not allowed. None is ignored, because the result would not be what was asked.
+func checkSettings(settings map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if !allowedSettings[name] {
+			return &Failure{Kind: Refused, Text: "the setting " + quoted(name) + " is not allowed; allowed are " +
+				strings.Join(slices.Sorted(maps.Keys(allowedSettings)), ", ")}
+		}
+	}
+	return nil
+}
+
+// isRefusal reports whether an error says why a statement may not run.
+func isRefusal(err error) bool {
+	var r *guard.Refusal
+	return errors.As(err, &r)
+}
