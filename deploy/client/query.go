@@ -42,7 +42,29 @@ func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (query.Acc
 // Answer is an answer to a query in some format. The caller reads and closes it.
 type Answer struct {
 	io.ReadCloser
+	// Accuracy is the zero value for an SQL statement that reads no view.
 	Accuracy query.Accuracy
+	// Format is ClickHouse's name of the format of an SQL statement's result.
+	Format string
+}
+
+// Statement is a read-only SQL statement.
+type Statement struct {
+	Query string `json:"query"`
+	// Format is json, csv, ndjson, tsv, arrow, parquet or a name of ClickHouse's. A clause FORMAT comes first.
+	Format string `json:"format,omitempty"`
+	// Parameters are values of {name:Type} in the statement: strings, numbers, booleans, nil, or slices of these.
+	Parameters map[string]any `json:"parameters,omitempty"`
+}
+
+// SQL runs a statement and returns its result, while it arrives.
+func (c *Client) SQL(ctx context.Context, s Statement) (*Answer, error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the statement: %w", err)
+	}
+	return c.answer(ctx, &call{method: http.MethodPost, path: "/v1/sql", body: body, contentType: "application/json",
+		accept: "*/*"})
 }
 
 // QueryAs sends a query and returns the answer in a format, while it arrives.
@@ -65,7 +87,13 @@ func (c *Client) answer(ctx context.Context, call *call) (*Answer, error) {
 	a := &Answer{}
 	call.policies = &c.reads
 	call.open = func(header http.Header, body io.ReadCloser) error {
-		if err := json.Unmarshal([]byte(header.Get("Recount-Accuracy")), &a.Accuracy); err != nil {
+		a.Format = header.Get("X-ClickHouse-Format")
+		accuracy := header.Get("Recount-Accuracy")
+		if accuracy == "" && a.Format != "" {
+			a.ReadCloser = body
+			return nil
+		}
+		if err := json.Unmarshal([]byte(accuracy), &a.Accuracy); err != nil {
 			_ = body.Close() // It is not read.
 			return &finalError{fmt.Errorf("read the answer's accuracy: %w", err)}
 		}

@@ -29,7 +29,7 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 		}
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "Usage: recount COMMAND [flags]\n\n%s\n\n", ctx.Model.Help)
+	fmt.Fprintf(&out, "Usage: recount COMMAND [flags]\n%s\n\n", ctx.Model.Help)
 	for _, g := range groups {
 		fmt.Fprintln(&out, g.Title)
 		for _, command := range ctx.Model.Children {
