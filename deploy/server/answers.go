@@ -10,7 +10,7 @@ import (
 	"recount/serving/scores"
 )
 
-func (s *Server) openAPI(context.Context) error {
+func (s *Server) openAPI(ctx context.Context) error {
 	var err error
 	if s.batch, err = batchview.New(s.engines.sql, s.cfg.batchViews()); err != nil {
 		return err
@@ -33,12 +33,16 @@ func (s *Server) openAPI(context.Context) error {
 		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
 			scores.DefaultConfig(s.generations, s.batch, s.views).Run, s.logger, s.registry)
 	}
-	s.api, err = api.New(ac, api.Parts{
+	parts := api.Parts{
 		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
 		Declarations: s.declarations(),
 		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
 		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
-	})
+	}
+	if err := s.openStatements(ctx, &parts, answers, rc.Memory); err != nil {
+		return err
+	}
+	s.api, err = api.New(ac, parts)
 	return err
 }

@@ -25,6 +25,7 @@ import (
 	"recount/schemas/setting"
 	"recount/serving/api"
 	"recount/serving/batchview"
+	"recount/serving/sql"
 	"recount/speed/eventlog"
 	"recount/speed/ingest"
 	"recount/speed/realtime"
@@ -58,6 +59,7 @@ type Config struct {
 	Bucket      time.Duration // width of the unit of recomputation
 	Batch       publish.Config
 	Query       api.Config
+	SQL         sql.Limits
 	Limits      quota.Config
 	Jobs        jobs.Config
 
@@ -91,6 +93,7 @@ func DefaultConfig() Config {
 		Bucket:      catalog.DefaultBucket,
 		Batch:       publish.DefaultConfig(nil, 0),
 		Query:       api.DefaultConfig(),
+		SQL:         sql.DefaultLimits(),
 		Limits:      quota.Config{Default: quota.DefaultRates()},
 		Jobs:        jobs.DefaultConfig(),
 		Discover:    DiscoverAuto,
@@ -104,7 +107,8 @@ func (c *Config) Settings() []setting.Setting {
 	all := slices.Concat(c.doorSettings(), c.placeSettings(), c.Logger.Settings(), c.HTTP.Settings(), c.Log.Settings(),
 		c.ClickHouse.Settings(), c.DeadLetters.Settings(), c.Limits.Default.Settings("limits"), c.Ingest.Settings(),
 		c.Speed.Settings(), c.Landing.Settings(), []setting.Setting{catalog.BucketSetting(&c.Bucket)},
-		c.Batch.Settings(), c.Query.Settings(), []setting.Setting{c.discoverSetting()}, c.Jobs.Settings())
+		c.Batch.Settings(), c.Query.Settings(), c.SQL.Settings(), []setting.Setting{c.discoverSetting()},
+		c.Jobs.Settings())
 	slices.SortStableFunc(all, func(a, b setting.Setting) int {
 		return cmp.Compare(sectionIndex(a), sectionIndex(b))
 	})

@@ -26,9 +26,11 @@ type engines struct {
 	lake    *lake.Store
 	records *lake.CommitLog
 	sql     driver.Conn
-	probe   *probe // nil with an embedded ClickHouse, which answers as long as the process does
-	closers []func() error
-	nats    *natsserver.Server // nil with an external log
+	// embeddedSQL is nil with an external ClickHouse.
+	embeddedSQL *chdb.Engine
+	probe       *probe // nil with an embedded ClickHouse, which answers as long as the process does
+	closers     []func() error
+	nats        *natsserver.Server // nil with an external log
 
 	readOnly bool // nothing may write to the stored data
 
@@ -143,6 +145,7 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 			return err
 		}
 		e.onClose(engine.Close)
+		e.embeddedSQL = engine
 		opts = engine.Options()
 	} else {
 		var err error

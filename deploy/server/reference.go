@@ -49,6 +49,7 @@ var sections = []Section{
 	{Name: "landing", About: "When a segment of the log ends and is written to the lake."},
 	{Name: "batch", About: "The exact recomputation."},
 	{Name: "query", About: "What queries may cost."},
+	{Name: "sql", About: "What SQL statements may cost, besides what holds for all queries."},
 	{Name: "limits", About: "What each tenant may use of this process, unless it has limits of its own."},
 	{Name: "tenants", About: "Limits of single tenants.", Example: `tenants:
   acme: {events_per_second: 5000, bytes_per_second: 10MiB}

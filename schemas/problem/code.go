@@ -41,6 +41,8 @@ const (
 	QueryTooLarge           Code = "query_too_large"
 	TooManyQueries          Code = "too_many_queries"
 	QueryTimeout            Code = "query_timeout"
+	StatementRefused        Code = "statement_refused" // SQL that no statement may have
+	SQLUnavailable          Code = "sql_unavailable"   // this server's configuration has no place to run SQL
 )
 
 // Codes of event types and of changes of what is declared. Nothing was changed.
@@ -115,7 +117,7 @@ var Codes = []Code{
 	VerifyRunning,
 	Unauthorized, Forbidden, RateLimited, UnknownDeadLetter, ExpiredDeadLetter, ReplayUnavailable, CrossOrigin,
 	TooManyConnections, HTTPVersionNotSupported, UnknownEventType, InvalidDeclaration, CatalogConflict,
-	PreconditionFailed, CatalogUnavailable,
+	PreconditionFailed, CatalogUnavailable, StatementRefused, SQLUnavailable,
 }
 
 // RetryEvent reports whether an event that was rejected with the code may be accepted

@@ -121,6 +121,9 @@ type Parts struct {
 	DeadLetters DeadLetters
 	// Events may be nil. Requests to explain events are then refused.
 	Events Events
+	// SQL may be nil. Statements are then refused, and NoSQL says why and what to set.
+	SQL   SQL
+	NoSQL string
 	// Grade returns the newest grade, or nil if there is none. It may be nil.
 	Grade func() *openapi.Scores
 	// Admit counts one query of a tenant against its rate. If the rate is used up, it returns how
@@ -170,6 +173,7 @@ func New(cfg Config, p Parts) (*API, error) {
 		metrics: newMetrics(p.Registerer, g)}
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
+		{"/v1/sql", map[string]handler{http.MethodPost: a.postSQL}},
 		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},
 		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView),
 			http.MethodPut: a.putDeclaration(views), http.MethodDelete: a.remove(views)}},

@@ -108,6 +108,9 @@ func problemOf(err error) *problem.Problem {
 		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.QueryTooLarge,
 			Detail: fill.Error(), Field: "fill"}
 	}
+	if p := problemOfSQL(err); p != nil {
+		return p
+	}
 	for _, l := range layerErrors {
 		if errors.Is(err, l.err) {
 			detail := l.err.Error()

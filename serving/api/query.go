@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 
 func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
 	return a.observeQuery(w, r, func() (*query.Query, error) {
-		body, done, err := a.readBody(w, r)
+		body, _, done, err := a.readBody(w, r, "the query", "application/json")
 		if err != nil {
 			return nil, err
 		}
@@ -111,34 +112,35 @@ func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 // bodies. Nearly all queries are smaller. A client that sends slowly holds no more memory than this.
 const smallBody = 64 << 10
 
-// readBody reads a JSON body of at most query.MaxBody bytes. MaxConcurrent bodies at the same time
+// readBody reads a body of at most query.MaxBody bytes in one of the media types. MaxConcurrent bodies at the same time
 // may be larger than smallBody. The caller must call done after parsing, so that another may follow.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" || len(r.Header["Content-Type"]) > 1 {
-		return nil, nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
-			"send the query as Content-Type: application/json")
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, what string, allowed ...string) (body []byte,
+	media string, done func(), err error) {
+	media, _, err = mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || !slices.Contains(allowed, media) || len(r.Header["Content-Type"]) > 1 {
+		return nil, "", nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
+			"send "+what+" as Content-Type: "+strings.Join(allowed, " or "))
 	}
 	if e := strings.Join(r.Header["Content-Encoding"], ","); e != "" && e != "identity" {
-		return nil, nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
-			"send the query without Content-Encoding")
+		return nil, "", nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
+			"send "+what+" without Content-Encoding")
 	}
 	rest := http.MaxBytesReader(w, r.Body, query.MaxBody)
 	if body, err = io.ReadAll(io.LimitReader(rest, smallBody)); err != nil || len(body) < smallBody {
-		return body, func() {}, bodyError(err)
+		return body, media, func() {}, bodyError(err)
 	}
 	select {
 	case a.large <- struct{}{}:
 		done = func() { <-a.large }
 	default:
-		return nil, nil, errBusy
+		return nil, "", nil, errBusy
 	}
 	large := bytes.NewBuffer(body)
 	if _, err := large.ReadFrom(rest); err != nil {
 		done()
-		return nil, nil, bodyError(err)
+		return nil, "", nil, bodyError(err)
 	}
-	return large.Bytes(), done, nil
+	return large.Bytes(), media, done, nil
 }
 
 // bodyError returns the problem for an error of reading a body, or nil.

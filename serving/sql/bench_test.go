@@ -41,10 +41,10 @@ FROM %s WHERE tenant = 'default'`, f.table))
 			"total": {"SELECT sum(n), sum(late) FROM flights", "SELECT sum(n), sum(late) FROM peer"},
 			"minutes by delay": {"SELECT time, delay, sum(n), sum(late) FROM flights GROUP BY time, delay",
 				"SELECT time, delay, sum(n), sum(late) FROM peer GROUP BY time, delay"},
-			"one day": {"SELECT origin, sum(n) FROM flights WHERE time >= '2024-11-05' AND time < '2024-11-06' "+
+			"one day": {"SELECT origin, sum(n) FROM flights WHERE time >= '2024-11-05' AND time < '2024-11-06' " +
 				"GROUP BY origin",
 				"SELECT origin, sum(n) FROM peer WHERE time >= '2024-11-05' AND time < '2024-11-06' GROUP BY origin"},
-			"distinct by hour": {"SELECT toStartOfHour(time) AS h, uniqExactArray(tails__hashes) FROM flights_states "+
+			"distinct by hour": {"SELECT toStartOfHour(time) AS h, uniqExactArray(tails__hashes) FROM flights_states " +
 				"GROUP BY h",
 				"SELECT toStartOfHour(time) AS h, uniqExactMerge(tails) FROM peer GROUP BY h"},
 		} {
