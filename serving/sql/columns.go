@@ -143,6 +143,10 @@ func selection(columns []column, table, tenant, pinned string, allOfTenant bool)
 		from := c.from
 		if table == "" {
 			from = "defaultValueOfTypeName(" + text(c.Type) + ")"
+		} else if inner, found := strings.CutPrefix(c.Type, "LowCardinality("); found && !allOfTenant {
+			// The dictionary of a part has the values of all tenants, and some functions compute with all of it. An
+			// error would tell that a value of another tenant is too long, or is no number.
+			from = "CAST(" + from + ", " + text(strings.TrimSuffix(inner, ")")) + ")"
 		}
 		fmt.Fprintf(&b, "CAST(%s, %s) AS %s", from, text(c.Type), sqlschema.Quote(c.Name))
 	}

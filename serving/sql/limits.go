@@ -10,6 +10,7 @@ import (
 
 	"recount/schemas/query"
 	"recount/schemas/setting"
+	"recount/serving/sql/guard"
 )
 
 // Limits bound what one statement may cost. How many run at once is decided before, with all other queries, and the
@@ -61,19 +62,13 @@ func (l Limits) settings(ctx context.Context) map[string]string {
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline))
 	}
-	s := map[string]string{
-		"readonly":           "1",
-		"max_execution_time": strconv.Itoa(max(1, int(math.Ceil(limit.Seconds())))),
-		"max_result_rows":    strconv.FormatInt(l.Rows, 10),
-		"max_result_bytes":   strconv.FormatInt(l.ResultBytes, 10),
-		// A profile must not make a statement return less than it should.
-		"max_parallel_replicas": "1",
-		"use_query_cache":       "0",
-		// Statistics count the rows that were read, which are also those of other tenants.
-		"output_format_write_statistics": "0",
-		// Over a view it fails with NOT_FOUND_COLUMN_IN_BLOCK (26.5).
-		"query_plan_optimize_lazy_materialization": "0",
-	}
+	s := guard.Fixed()
+	s["readonly"] = "1"
+	s["max_execution_time"] = strconv.Itoa(max(1, int(math.Ceil(limit.Seconds()))))
+	s["max_result_rows"] = strconv.FormatInt(l.Rows, 10)
+	s["max_result_bytes"] = strconv.FormatInt(l.ResultBytes, 10)
+	// A profile must not make a statement return less than it should.
+	s["max_parallel_replicas"] = "1"
 	for _, mode := range []string{"timeout", "read", "result", "group_by", "sort", "distinct", "set", "join",
 		"transfer"} {
 		s[mode+"_overflow_mode"] = "throw"

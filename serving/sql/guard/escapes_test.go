@@ -48,6 +48,8 @@ var escapes = map[string][]string{
 		"SELECT joinGet('{cells}', 'page', 1)",
 		"SELECT hasColumnInTable('x', 'cells_secret_table', 'page')",
 		"SELECT * FROM visits PREWHERE tenant = 'b'",
+		"SELECT lowCardinalityKeys(page) FROM visits",
+		"SELECT lowCardinalityIndices(page) FROM visits",
 		"SELECT visits.tenant FROM visits",
 		"SELECT _part, _partition_id FROM visits",
 		"SELECT * FROM visits(tenant = 'b')",

@@ -23,7 +23,7 @@ var typeWords = wordSet(`Int8 Int16 Int32 Int64 Int128 Int256 UInt8 UInt16 UInt3
 	IntervalNanosecond IntervalMicrosecond IntervalMillisecond IntervalSecond IntervalMinute IntervalHour IntervalDay
 	IntervalWeek IntervalMonth IntervalQuarter IntervalYear
 	int integer bigint smallint tinyint float double real decimal numeric varchar char text string date datetime
-	timestamp boolean bool unsigned signed
+	timestamp boolean bool unsigned signed Boolean Integer Float Double
 	INT INTEGER BIGINT SMALLINT TINYINT FLOAT DOUBLE REAL DECIMAL NUMERIC VARCHAR CHAR TEXT STRING DATE DATETIME
 	TIMESTAMP BOOLEAN BOOL UNSIGNED SIGNED PRECISION`)
 
