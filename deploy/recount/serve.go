@@ -59,6 +59,9 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 	}
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
 		strings.Join(o.Roles.Names(), ", "), running.URL(), cfg.DataDir)
+	if at := running.SQLURL(); at != "" {
+		fmt.Fprintf(std.out, "clients of ClickHouse connect to %s; a key is the password\n", at)
+	}
 	fmt.Fprintln(std.out, running.Access())
 	if lake := running.LakeAccess(); lake != "" {
 		fmt.Fprintln(std.out, lake)

@@ -60,6 +60,7 @@ type Config struct {
 	Batch       publish.Config
 	Query       api.Config
 	SQL         sql.Limits
+	SQLDoor     SQLDoorConfig
 	Limits      quota.Config
 	Jobs        jobs.Config
 

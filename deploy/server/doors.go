@@ -27,6 +27,11 @@ type AdminConfig struct {
 	Listen string // empty means that they are on the public address
 }
 
+// SQLDoorConfig opens ClickHouse's HTTP interface, for clients that are made for ClickHouse.
+type SQLDoorConfig struct {
+	Listen string // empty means that there is none
+}
+
 // TLSConfig encrypts all addresses.
 type TLSConfig struct {
 	CertFile string // certificate chain; empty means HTTP without encryption
@@ -45,6 +50,9 @@ func (c *Config) doorSettings() []setting.Setting {
 		setting.Path("tls.key_file", nil, "Private key (PEM) of the certificate.", &c.TLS.KeyFile),
 		setting.Text("admin.listen", address+"; may be empty", c.mayListenOrNot, "Address of metrics, profiles, jobs "+
 			"and checks; if it is empty, they are on the address of the API, without profiles.", &c.Admin.Listen),
+		setting.Text("sql.listen", address+"; may be empty", c.mayListenOrNot, "Address of ClickHouse's HTTP "+
+			"interface, for clients that are made for ClickHouse; a key is their password; if it is empty, there is "+
+			"none.", &c.SQLDoor.Listen),
 		setting.Path("auth.keys_file", nil, "File of API keys, made by recount keys create; without one no key is "+
 			"asked for, and the server listens on loopback addresses only.", &c.Auth.KeysFile),
 	}
@@ -112,7 +120,7 @@ type namedAddress struct{ key, addr string }
 // addresses lists the addresses that the configuration names.
 func (c *Config) addresses() []namedAddress {
 	all := []namedAddress{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen},
-		{"object_store.listen", c.ObjectStoreListen}}
+		{"sql.listen", c.SQLDoor.Listen}, {"object_store.listen", c.ObjectStoreListen}}
 	return slices.DeleteFunc(all, func(a namedAddress) bool { return a.addr == "" })
 }
 
@@ -159,13 +167,36 @@ func (s *Server) listen(context.Context) error {
 	if err := s.openDoor("public", s.cfg.Listen, public, s.cfg.TLS); err != nil {
 		return fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
-	if s.cfg.Admin.Listen == "" {
+	if s.cfg.Admin.Listen != "" {
+		if err := s.openDoor("admin", s.cfg.Admin.Listen, admin, s.cfg.TLS); err != nil {
+			return fmt.Errorf("admin.listen: %w; choose another address with --admin.listen", err)
+		}
+	}
+	return s.openSQLDoor(authenticate)
+}
+
+// openSQLDoor opens ClickHouse's HTTP interface, if it has an address.
+func (s *Server) openSQLDoor(authenticate keys.Authenticate) error {
+	if s.cfg.SQLDoor.Listen == "" {
 		return nil
 	}
-	if err := s.openDoor("admin", s.cfg.Admin.Listen, admin, s.cfg.TLS); err != nil {
-		return fmt.Errorf("admin.listen: %w; choose another address with --admin.listen", err)
+	h, err := s.api.ClickHouse(authenticate)
+	if err != nil {
+		return fmt.Errorf("sql.listen: %w", err)
 	}
+	if err := s.openDoor("sql", s.cfg.SQLDoor.Listen, h, s.cfg.TLS); err != nil {
+		return fmt.Errorf("sql.listen: %w; choose another address with --sql.listen", err)
+	}
+	s.sqlDoor = s.doors[len(s.doors)-1]
 	return nil
+}
+
+// SQLURL is where ClickHouse's HTTP interface is, or empty.
+func (s *Server) SQLURL() string {
+	if s.sqlDoor == nil {
+		return ""
+	}
+	return s.sqlDoor.url()
 }
 
 // checkDoors returns an error if the server could not listen on its addresses now. It holds all of them at once, like

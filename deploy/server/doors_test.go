@@ -39,25 +39,29 @@ func TestHostsOverlap(t *testing.T) {
 func TestOneAddressTwice(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		listen, admin string
-		wrong         bool
+		listen, admin, sql string
+		wrong              bool
 	}{
-		{"127.0.0.1:8080", "127.0.0.1:8080", true},
-		{":8080", "0.0.0.0:8080", true},
-		{"0.0.0.0:80", "127.0.0.1:http", true},
-		{"localhost:8080", "127.0.0.1:8080", true},
-		{"[::]:8080", "127.0.0.1:8080", true},
-		{"127.0.0.1:8080", "127.0.0.1:8081", false},
-		{"127.0.0.1:8080", "[::1]:8080", false},
-		{"127.0.0.1:0", "127.0.0.1:0", false},
-		{"127.0.0.1:8080", "", false},
+		{"127.0.0.1:8080", "127.0.0.1:8080", "", true},
+		{":8080", "0.0.0.0:8080", "", true},
+		{"0.0.0.0:80", "127.0.0.1:http", "", true},
+		{"localhost:8080", "127.0.0.1:8080", "", true},
+		{"[::]:8080", "127.0.0.1:8080", "", true},
+		{"127.0.0.1:8080", "127.0.0.1:8081", "", false},
+		{"127.0.0.1:8080", "[::1]:8080", "", false},
+		{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", false},
+		{"127.0.0.1:8080", "", "", false},
+		{"127.0.0.1:8080", "", "127.0.0.1:8080", true},
+		{"127.0.0.1:8080", "127.0.0.1:8081", "0.0.0.0:8081", true},
+		{"127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8123", false},
 	} {
 		cfg := DefaultConfig()
 		cfg.Auth.KeysFile = "keys"
 		cfg.Listen = c.listen
 		cfg.Admin.Listen = c.admin
+		cfg.SQLDoor.Listen = c.sql
 		if err := cfg.Validate(); (err != nil) != c.wrong {
-			t.Errorf("%s and %s: got %v, want an error: %t", c.listen, c.admin, err, c.wrong)
+			t.Errorf("%s, %s and %s: got %v, want an error: %t", c.listen, c.admin, c.sql, err, c.wrong)
 		}
 	}
 }

@@ -90,6 +90,8 @@ type Server struct {
 	keys   *keys.Watcher // nil without a keys file
 	quotas *quota.Quotas
 	doors  []*door // the public door is first
+	// sqlDoor is nil without sql.listen.
+	sqlDoor *door
 }
 
 // Open starts every part after the parts it depends on, and listens last. Nothing is accepted before Run.

@@ -32,16 +32,20 @@ var statementMedia = []string{"application/json", "application/sql", "text/plain
 
 func (a *API) postSQL(w http.ResponseWriter, r *http.Request) error {
 	began := time.Now()
-	status := http.StatusOK
 	err := a.runSQL(w, r)
+	a.metrics.observe(modeSQL, statusOf(r, err), began)
+	return err
+}
+
+// statusOf returns the status with which an error is answered, for metrics.
+func statusOf(r *http.Request, err error) int {
 	switch {
 	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
-		status = statusClientGone
+		return statusClientGone
 	case err != nil:
-		status = problemOf(err).Status
+		return problemOf(err).Status
 	}
-	a.metrics.observe(modeSQL, status, began)
-	return err
+	return http.StatusOK
 }
 
 // modeSQL is the mode of statements in the metrics of queries.

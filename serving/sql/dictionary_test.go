@@ -7,8 +7,8 @@ import (
 	"recount/serving/oracle"
 )
 
-// TestOtherTenantsAreInNoDictionary calls functions that compute with all values of a dictionary. A part has one for all
-// tenants.
+// TestOtherTenantsAreInNoDictionary calls functions that compute with all values of a dictionary. A part has one for
+// all tenants.
 func TestOtherTenantsAreInNoDictionary(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

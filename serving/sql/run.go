@@ -70,7 +70,8 @@ const parseMemory = "268435456"
 
 // namesOf returns the names of all tables that a statement may read.
 func namesOf(c *catalog.Catalog) guard.Names {
-	names := guard.Names{systemDatabases: true, systemTables: true, systemColumns: true}
+	names := guard.Names{systemDatabases: true, systemTables: true, systemColumns: true,
+		systemSettings: true}
 	for name := range tablesOf(c) {
 		names[name] = true
 	}

@@ -23,6 +23,8 @@ const (
 	systemDatabases = "system.databases"
 	systemTables    = "system.tables"
 	systemColumns   = "system.columns"
+	// systemSettings lists what a statement may set. Drivers read it when they connect.
+	systemSettings = "system.settings"
 )
 
 // meaning says what the rows of a table are.
@@ -74,10 +76,17 @@ func systemSteps(name string, c *catalog.Catalog) []step {
 		for _, t := range sorted {
 			b.table(Database, t, "View", tables[t].meaning())
 		}
-		for _, t := range []string{"columns", "databases", "tables"} {
+		for _, t := range []string{"columns", "databases", "settings", "tables"} {
 			b.table("system", t, "SystemView", "what statements may read")
 		}
 		return temporary(name, tableColumns(), b.rows)
+	case systemSettings:
+		for _, s := range slices.Sorted(maps.Keys(allowedSettings)) {
+			b.texts(s, "", "", "", "")
+			b.bytes(0, 0, 0)
+		}
+		columns := columnsOf("String", "name", "value", "description", "type", "default")
+		return temporary(name, append(columns, columnsOf("UInt8", "changed", "readonly", "is_obsolete")...), b.rows)
 	}
 	for _, t := range sorted {
 		for i, col := range tables[t].columns(c, false) {
