@@ -231,7 +231,8 @@ func TestSparse(t *testing.T) {
 		w := window.Sparse(0, to, spans, width*time.Microsecond)
 		for at := range to {
 			from, end := w.Span(w.Index(at))
-			wantFrom, wantEnd := int64(0), to
+			wantFrom := int64(0)
+			wantEnd := to
 			for _, s := range spans {
 				switch {
 				case s[1] <= at:

@@ -32,7 +32,9 @@ func TestSQLExamples(t *testing.T) {
 	published := false
 	statements := 0
 	for i, b := range blocks {
-		switch language, text := b[1], b[2]; language {
+		language := b[1]
+		text := b[2]
+		switch language {
 		case "yaml":
 			s = start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), text), "127.0.0.1:0")
 		case "ndjson":

@@ -86,7 +86,11 @@ func TestFunctionNames(t *testing.T) {
 	t.Parallel()
 	eachFile(t, func(files *token.FileSet, file *ast.File) {
 		for _, d := range file.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && (particles[strings.ToLower(f.Name.Name)] || vague[f.Name.Name]) {
+			f, ok := d.(*ast.FuncDecl)
+			if ok && f.Recv != nil && f.Name.Name == "At" {
+				continue // golang.org/x/term wants a history to have it.
+			}
+			if ok && (particles[strings.ToLower(f.Name.Name)] || vague[f.Name.Name]) {
 				t.Errorf("%s: %q says nothing: name the function by a verb or a noun",
 					files.Position(f.Pos()), f.Name.Name)
 			}
