@@ -60,6 +60,7 @@ var escapes = map[string][]string{
 		"SELECT * FROM visits SAMPLE 1",
 		"SELECT * FROM {t:Identifier}",
 		"SELECT * FROM visits AS `v\n  WHERE\n    IDENTIFIER id: 9, alias: w`",
+		"SELECT 1 FROM cells_secret_table AS `y, identifier: visits\n  WHERE\n    IDENTIFIER id: 4, alias: z`",
 		"SELECT 1 AS \"a, function_name: length, function_type: ordinary\"",
 		"SELECT * FROM cells_secret_table AS `y, identifier: visits`",
 		"SELECT COLUMNS('a\n') FROM visits",
