@@ -249,6 +249,29 @@ func checkInterrupted(t *testing.T, cfg Config, steps int) {
 	}
 }
 
+// TestCarryOverAfterPowerFailure has files that kept the new name and lost the new length, which the plan has.
+func TestCarryOverAfterPowerFailure(t *testing.T) {
+	t.Parallel()
+	cfg := carryConfig(t.TempDir())
+	want := makeFirst(t, cfg.Dir)
+	if err := carryOver(cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"A", "nested", tombstone.Key} {
+		path, err := objectPath(filepath.Join(cfg.Dir, objectsFolder, bucket), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(path)
+		if err := errors.Join(err, os.WriteFile(path, append(raw, "metadata and footer"...), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, contents(t, openStore(t, cfg))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestCarryOverSparesHardLinks: a backup by hard links keeps its bytes.
 func TestCarryOverSparesHardLinks(t *testing.T) {
 	t.Parallel()
