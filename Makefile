@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof readers torture clean
+.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof readers torture generators clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -91,6 +91,9 @@ $(READERS)/ok: deploy/proof/readers/requirements.txt
 
 readers: setup $(READERS)/ok ## Read the lake of a server with DuckDB, pyarrow, pandas and polars.
 	RECOUNT_READERS_PYTHON=$(abspath $(READERS)/bin/python) $(GO) test ./deploy/proof/e2e -run TestOtherProgramsReadTheLake -v
+
+generators: setup ## Generate clients from the OpenAPI document and run them; CLIENTS="ogen redocly" picks some.
+	deploy/proof/generators/run.sh $(CLIENTS)
 
 MINUTES ?= 5
 SEED    ?= 0

@@ -172,7 +172,8 @@ func TestExamples(t *testing.T) {
 }
 
 // TestSchemas: schemas have the forms that all generators accept. A type is one type, a value that may be null is anyOf
-// of a type and null, and objects have names.
+// of a type and null, and objects have names. An object or null is not required, although it is always sent: clients of
+// openapi-generator for Java refuse null in a required object.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
 	d := document(t)
@@ -188,6 +189,13 @@ func TestSchemas(t *testing.T) {
 			}
 			if _, ok := n["const"]; ok {
 				t.Errorf("%s: use enum instead of const", at)
+			}
+			required, _ := n["required"].([]any)
+			for _, property := range required {
+				choices, _ := n["properties"].(node)[property.(string)].(node)["anyOf"].([]any)
+				if len(choices) > 0 && choices[0].(node)["$ref"] != nil {
+					t.Errorf("%s: %s is an object or null, so do not require it", at, property)
+				}
 			}
 			if at != name && n["type"] == "object" && n["properties"] != nil {
 				t.Errorf("%s: give the object a name under components", at)
