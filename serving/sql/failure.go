@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"recount/serving/batchview"
 )
 
 // Kind says what is wrong with a statement that failed.
@@ -44,20 +46,19 @@ const (
 // explained are codes of exceptions whose texts are about the words of a statement. Those of other exceptions may hold
 // values, such as a text that is no number.
 var explained = map[int]bool{
-	42:               true, // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
-	43:               true, // ILLEGAL_TYPE_OF_ARGUMENT
-	46:               true, // UNKNOWN_FUNCTION
-	47:               true, // UNKNOWN_IDENTIFIER
-	codeUnknownTable: true,
-	codeSyntax:       true,
-	115:              true, // UNKNOWN_SETTING
-	179:              true, // MULTIPLE_EXPRESSIONS_FOR_ALIAS
-	184:              true, // ILLEGAL_AGGREGATION
-	206:              true, // ALIAS_REQUIRED
-	207:              true, // AMBIGUOUS_IDENTIFIER
-	215:              true, // NOT_AN_AGGREGATE
-	386:              true, // NO_COMMON_TYPE
-	456:              true, // UNKNOWN_QUERY_PARAMETER
+	42:         true, // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+	43:         true, // ILLEGAL_TYPE_OF_ARGUMENT
+	46:         true, // UNKNOWN_FUNCTION
+	47:         true, // UNKNOWN_IDENTIFIER
+	codeSyntax: true,
+	115:        true, // UNKNOWN_SETTING
+	179:        true, // MULTIPLE_EXPRESSIONS_FOR_ALIAS
+	184:        true, // ILLEGAL_AGGREGATION
+	206:        true, // ALIAS_REQUIRED
+	207:        true, // AMBIGUOUS_IDENTIFIER
+	215:        true, // NOT_AN_AGGREGATE
+	386:        true, // NO_COMMON_TYPE
+	456:        true, // UNKNOWN_QUERY_PARAMETER
 }
 
 // broken are codes of exceptions that no statement should cause.
@@ -84,6 +85,8 @@ func (s *Statements) failure(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	switch code := e.ExceptionCode(); {
+	case code == codeUnknownTable: // The client's tables are there, so it is one of ours.
+		return fmt.Errorf("%w: %w", batchview.ErrChanging, err)
 	case code == codeMemory && strings.Contains(e.Error(), "(total)"):
 		return errMemoryBusy
 	case code == codeMemory:

@@ -119,7 +119,7 @@ func (s *Statements) run(ctx context.Context, tenant string, r Request, used []s
 			return a, nil
 		}
 		memory.Close()
-		dropped := errors.Is(err, errScript) && hasCode(err, codeUnknownTable) // The next snapshot says why.
+		dropped := hasCode(err, codeUnknownTable) // It is a table of cells. The next snapshot says why.
 		if !errors.Is(err, batchview.ErrChanging) && !dropped {
 			break
 		}
