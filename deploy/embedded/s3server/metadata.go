@@ -240,7 +240,8 @@ func (b *backend) describe(s *stored, path string, withHeaders bool) error {
 // sum reads the body and sets its MD5. The file is at its begin before and after.
 func (s *stored) sum() error {
 	h := md5.New()
-	if _, err := io.Copy(h, io.NewSectionReader(s.File, 0, s.Size)); err != nil {
+	buf := make([]byte, min(max(s.Size, 1), 32<<10)) // A listing sums many small bodies, which need no more.
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(s.File, 0, s.Size), buf); err != nil {
 		return err
 	}
 	s.MD5 = h.Sum(nil)
