@@ -76,3 +76,19 @@ func TestStringsAreNoTree(t *testing.T) {
 		t.Errorf("got %q, %v; want %q", got, err, text)
 	}
 }
+
+// TestParseRefuses gives Parse what no later step is sure to notice: names that could be taken for lines of a tree, and
+// a second statement after the first, which alone is decided about.
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{
+		"SELECT 1 AS `a\n    IDENTIFIER id: 3, identifier: t`", "SELECT 1 AS \"a, function_type: ordinary\"",
+		"SELECT 1 AS `a:b`", "SELECT 1 AS ` a`", "SELECT 1 AS `a\u2028b`", "SELECT 1 AS `a``b`", "SELECT 1 AS ``",
+		"SELECT COLUMNS('a\nb') FROM t", "SELECT * EXCEPT('a, b') FROM t",
+		"SELECT 1 PARALLEL WITH SELECT 2", "SELECT 1; SELECT 2",
+	} {
+		if st, err := guard.Parse(sql, own); err == nil {
+			t.Errorf("%q was taken as %q", sql, st.Text)
+		}
+	}
+}
