@@ -69,13 +69,13 @@ func (a *API) runSQL(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		defer answer.Close()
-		return writeResult(w, answer)
+		return writeResult(w, answer, principal)
 	})(w, r)
 }
 
 // writeResult sends the result of a statement. What it covers is in a header, because a result has no place for it.
-func writeResult(w http.ResponseWriter, answer *sql.Answer) error {
-	accuracy, err := json.Marshal(answer.Accuracy)
+func writeResult(w http.ResponseWriter, answer *sql.Answer, principal access.Principal) error {
+	accuracy, err := accuracyFor(principal, &answer.Accuracy)
 	if err != nil {
 		return fmt.Errorf("encode accuracy: %w", err)
 	}
@@ -89,6 +89,18 @@ func writeResult(w http.ResponseWriter, answer *sql.Answer) error {
 	}
 	_, err = w.Write(answer.Body)
 	return clientGone(err)
+}
+
+// accuracyFor returns an accuracy as JSON. The pending events are those of all tenants, so only administrators see how
+// many there are.
+func accuracyFor(principal access.Principal, accuracy *query.Accuracy) ([]byte, error) {
+	if principal.Scopes.Has(access.Admin) {
+		return json.Marshal(accuracy)
+	}
+	return json.Marshal(struct {
+		*query.Accuracy
+		PendingEvents *uint64 `json:"pending_events,omitempty"` // It hides the member of Accuracy.
+	}{Accuracy: accuracy})
 }
 
 // readStatement reads the statement of a request.
@@ -258,7 +270,7 @@ func parameterText(v any) (string, bool) {
 			}
 			list = append(list, text)
 		}
-		return escapeTab.Replace("[" + strings.Join(list, ",") + "]"), true
+		return "[" + strings.Join(list, ",") + "]", true // ClickHouse reads no escapes around a list.
 	}
 	return elementText(v)
 }
