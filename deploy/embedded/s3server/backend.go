@@ -79,6 +79,15 @@ func newReader(dir string, now func() time.Time) (*backend, error) {
 	return b, nil
 }
 
+// openReader is newReader for a server.
+func openReader(cfg Config) (*backend, error) {
+	b, err := newReader(cfg.Dir, cfg.Now)
+	if err != nil || !b.isFirst {
+		return b, err
+	}
+	return b, checkObjects(cfg, 1)
+}
+
 // openBackend opens the store in a directory of format 2 and sweeps what a killed process left. The
 // caller holds the directory's lock.
 func openBackend(dir string, now func() time.Time) (*backend, error) {

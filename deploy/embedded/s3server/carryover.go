@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,6 +27,9 @@ import (
 // Bytes are not copied: metadata and footer are cut off the end of a file, and the file is renamed. Whether that is
 // done already could not be told from the file, because an object may end like one of format 1. So the plan says
 // how long the body is. A file that has another name too, which a backup by hard links gives it, is copied instead.
+//
+// Until the tombstone is in its place an older program may run again and store more. So the plan is written anew by
+// each start until then, and the first record is copied and not moved: an older program finds it or the tombstone.
 
 // carried says what to do with one object file of format 1.
 type carried struct {
@@ -47,9 +51,11 @@ type carrier struct {
 	changed func() error // is called before each change; nil does nothing
 }
 
-func carryOver(cfg Config) error {
-	c := &carrier{cfg: cfg, from: filepath.Join(cfg.Dir, firstFolder), to: newBackend(cfg.Dir, cfg.Now)}
-	return c.run()
+// namedFiles is how many files an error names.
+const namedFiles = 10
+
+func newCarrier(cfg Config) *carrier {
+	return &carrier{cfg: cfg, from: filepath.Join(cfg.Dir, firstFolder), to: newBackend(cfg.Dir, cfg.Now)}
 }
 
 // change calls the hook of tests.
@@ -67,8 +73,15 @@ func (c *carrier) run() error {
 	if err := sweep(c.to.tmp); err != nil {
 		return err
 	}
+	sealedOff, err := hasTombstone(c.cfg)
+	if err != nil {
+		return err
+	}
+	if err := c.checkFolders(); err != nil {
+		return err
+	}
 	plan := filepath.Join(c.cfg.Dir, planFile)
-	if !exists(plan) {
+	if !exists(plan) || c.cfg.Tombstone.Key != "" && !sealedOff {
 		if err := c.change(); err != nil {
 			return err
 		}
@@ -79,8 +92,10 @@ func (c *carrier) run() error {
 	if err := c.makeBuckets(); err != nil {
 		return err
 	}
-	if err := c.moveFirst(plan); err != nil {
-		return err
+	if !sealedOff {
+		if err := c.copyFirst(plan); err != nil {
+			return err
+		}
 	}
 	moved, err := eachPlanned(plan, c.move)
 	if err != nil {
@@ -90,6 +105,40 @@ func (c *carrier) run() error {
 	syscall.Sync() // Everything is durable before the format file says so.
 	c.cfg.Logger.Info("carried the object store over to plain files", "objects", moved,
 		"folder", c.to.objects, "left_in_old_folder", left)
+	return nil
+}
+
+// checkFolders refuses what could not be renamed, while nothing has changed yet: links, and folders of another file
+// system. Older programs follow a link, and a carry-over would miss what it leads to.
+func (c *carrier) checkFolders() error {
+	return filepath.WalkDir(c.from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == c.from {
+			return nil // It may be removed already.
+		}
+		if err != nil {
+			return err
+		}
+		_, asFile := parseFirstName(d.Name(), false)
+		_, asFolder := parseFirstName(d.Name(), true)
+		switch {
+		case d.Type()&fs.ModeSymlink != 0 && (asFile || asFolder):
+			return fmt.Errorf("%s is a symbolic link: move what it leads to back into %s, in place of the link", path,
+				filepath.Dir(path))
+		case d.IsDir():
+			return sameFileSystem(c.to.tmp, path)
+		}
+		return nil
+	})
+}
+
+// sameFileSystem refuses a folder to which files of another one cannot be renamed. It tries to rename a file that is
+// not there, and changes nothing: only the kernel knows which mounts a path crosses.
+func sameFileSystem(from, to string) error {
+	err := os.Rename(filepath.Join(from, "not-there"), filepath.Join(to, "not-there"))
+	if errors.Is(err, syscall.EXDEV) {
+		return fmt.Errorf("%s is on another file system than %s: move what it holds into a folder there, in its place",
+			to, filepath.Dir(from))
+	}
 	return nil
 }
 
@@ -137,20 +186,28 @@ func (c *carrier) writePlan(w *os.File) error {
 	return errors.Join(lines.Encode(end), buffered.Flush())
 }
 
-// eachObject calls do for each object of a bucket of format 1. Files that are no objects, because a person has put them
-// there, stay where they are.
+// eachObject calls do for each object of a bucket of format 1.
 func (c *carrier) eachObject(bucket string, do func(carried) error) error {
+	return c.eachFile(bucket, func(key, path string) error {
+		o, err := c.plan(bucket, key, path)
+		if err != nil {
+			return err
+		}
+		return do(o)
+	})
+}
+
+// eachFile calls do for each object file of a bucket of format 1, but for the tombstone. Files that are no objects,
+// because a person has put them there, stay where they are.
+func (c *carrier) eachFile(bucket string, do func(key, path string) error) error {
 	dir := filepath.Join(c.from, bucket)
 	w := &walk{ctx: context.Background(), listings: &listings{byDir: map[string][]entry{}, parse: parseFirstName}}
 	w.visit = func(key, path string) (bool, error) {
 		if want, err := firstPath(dir, key); err != nil || want != path || c.isTombstone(bucket, key, path) {
 			return true, nil
 		}
-		o, err := c.plan(bucket, key, path)
-		if err != nil {
-			return false, err
-		}
-		return true, do(o)
+		err := do(key, path)
+		return err == nil, err
 	}
 	_, err := w.folder(dir, "")
 	return err
@@ -163,6 +220,33 @@ func (c *carrier) isTombstone(bucket, key, path string) bool {
 	}
 	raw, err := os.ReadFile(path)
 	return err == nil && bytes.Equal(raw, t.Body)
+}
+
+// checkLeft refuses to call a directory carried over while buckets/ holds objects of format 1 beside the tombstone.
+func (c *carrier) checkLeft() error {
+	buckets, err := os.ReadDir(c.from)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var left []string
+	for _, bucket := range buckets {
+		if !bucket.IsDir() {
+			continue
+		}
+		err := c.eachFile(bucket.Name(), func(_, path string) error {
+			left = append(left, path)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d objects are left in %s, which were stored there after the others were carried over to %s: "+
+		"move away those that have a newer one there, and ask for help with the others; they are %s",
+		len(left), c.from, c.to.objects, strings.Join(left[:min(len(left), namedFiles)], ", "))
 }
 
 // plan reads what the file of an object says about it.
@@ -214,9 +298,9 @@ func eachPlanned(plan string, do func(carried) error) (objects int, err error) {
 	}
 }
 
-// moveFirst moves the object whose place the tombstone takes, and puts the tombstone there. From then on an older
-// program refuses the directory.
-func (c *carrier) moveFirst(plan string) error {
+// copyFirst copies the object whose place the tombstone takes, durably, and replaces the old file by the tombstone in
+// one step. From then on an older program refuses the directory.
+func (c *carrier) copyFirst(plan string) error {
 	t := c.cfg.Tombstone
 	if t.Key == "" {
 		return nil
@@ -225,16 +309,47 @@ func (c *carrier) moveFirst(plan string) error {
 		if o.Bucket != t.Bucket || o.Key != t.Key {
 			return nil
 		}
-		return c.move(o)
+		return c.copy(o)
 	})
 	if err != nil {
 		return err
 	}
-	syscall.Sync() // The object has its new place before the tombstone has the old one.
 	if err := c.change(); err != nil {
 		return err
 	}
-	return putTombstone(c.cfg)
+	return writeTombstone(c.cfg)
+}
+
+// copy gives an object its new place, and leaves the old file as it is. It replaces the copy of a start that was ended,
+// because an older program may have replaced the object since.
+func (c *carrier) copy(o carried) error {
+	from, err := firstPath(filepath.Join(c.from, o.Bucket), o.Key)
+	if err != nil {
+		return err
+	}
+	to, err := objectPath(filepath.Join(c.to.objects, o.Bucket), o.Key)
+	if err != nil {
+		return err
+	}
+	if err := c.writeMetadata(to, o.Version); err != nil {
+		return err
+	}
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	body, err := spool(c.to.tmp, io.LimitReader(f, o.Version.Size), o.Version.Size, (*os.File).Sync)
+	if err != nil {
+		return err
+	}
+	if err := c.to.folders.ensure(c.cfg.Dir, filepath.Dir(to), (*os.File).Sync); err != nil {
+		return err
+	}
+	if err := c.change(); err != nil {
+		return err
+	}
+	return c.to.change(filepath.Dir(to), func() error { return os.Rename(body.path, to) })
 }
 
 // move carries one object over, unless that is done.
@@ -247,16 +362,17 @@ func (c *carrier) move(o carried) error {
 	if err != nil {
 		return err
 	}
+	if err := c.writeMetadata(to, o.Version); err != nil { // A power failure may have kept the object alone.
+		return err
+	}
 	if exists(to) {
-		return c.cut(to, o.Version) // A power failure may have kept the name and not the length.
+		return c.cut(to, o.Version) // It may have kept the name and not the length.
+	}
+	if c.isTombstone(o.Bucket, o.Key, from) {
+		return fmt.Errorf("%s is missing: restore the folder from a copy", to)
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
-	}
-	if !o.Version.isPlain() {
-		if err := c.writeMetadata(to, o.Version); err != nil {
-			return err
-		}
 	}
 	if from, err = c.owned(from, o.Version.Size); err != nil {
 		return err
@@ -316,8 +432,11 @@ func (c *carrier) owned(path string, size int64) (string, error) {
 	return path, os.Rename(body.path, path)
 }
 
-// writeMetadata writes the metadata file of an object. It is durable with all others at the end.
+// writeMetadata writes the metadata file of an object, if it needs one. It is durable with all others at the end.
 func (c *carrier) writeMetadata(path string, v version) error {
+	if v.isPlain() {
+		return nil
+	}
 	if err := c.change(); err != nil {
 		return err
 	}

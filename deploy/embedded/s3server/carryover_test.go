@@ -1,6 +1,7 @@
 package s3server
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -193,23 +194,12 @@ func TestCarryOver(t *testing.T) {
 // start completes it, and meanwhile a reader refuses, and an older program finds the tombstone once anything has moved.
 func TestCarryOverIsKilled(t *testing.T) {
 	t.Parallel()
-	killed := errors.New("killed")
 	for steps := 0; ; steps++ {
 		cfg := carryConfig(t.TempDir())
 		want := makeFirst(t, cfg.Dir)
 		done := true
 		for _, limit := range []int{steps, 2} {
-			left := limit
-			c := &carrier{cfg: cfg, from: filepath.Join(cfg.Dir, firstFolder), to: newBackend(cfg.Dir, cfg.Now)}
-			c.changed = func() error {
-				if left--; left < 0 {
-					return killed
-				}
-				return nil
-			}
-			if err := c.run(); err != nil && !errors.Is(err, killed) {
-				t.Fatalf("after %d steps: %v", steps, err)
-			} else if err == nil {
+			if !stopAfter(t, cfg, limit) {
 				continue
 			}
 			done = false
@@ -235,17 +225,185 @@ func checkInterrupted(t *testing.T, cfg Config, steps int) {
 	if _, err := newReader(cfg.Dir, time.Now); err == nil || !strings.Contains(err.Error(), "start the server once") {
 		t.Errorf("after %d steps a reader: %v", steps, err)
 	}
-	moved := false
+	stone, err := firstPath(filepath.Join(cfg.Dir, firstFolder, bucket), tombstone.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := os.ReadFile(stone); err == nil && bytes.Equal(raw, tombstone.Body) {
+		return
+	}
+	s, err := openFirst(stone)
+	if err != nil {
+		t.Fatalf("after %d steps an older program finds no record: %v", steps, err)
+	}
+	defer s.File.Close()
+	if s.MD5 == nil || s.Size != int64(len(firstObjects[tombstone.Key])) {
+		t.Errorf("after %d steps an older program finds a changed record of %d bytes", steps, s.Size)
+	}
 	for key := range firstObjects {
 		path, err := objectPath(filepath.Join(cfg.Dir, objectsFolder, bucket), key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		moved = moved || key != tombstone.Key && exists(path)
+		if key != tombstone.Key && exists(path) {
+			t.Errorf("after %d steps %s has moved, and an older program starts", steps, key)
+		}
 	}
-	stone, _ := firstPath(filepath.Join(cfg.Dir, firstFolder, bucket), tombstone.Key)
-	if raw, err := os.ReadFile(stone); moved && (err != nil || string(raw) != string(tombstone.Body)) {
-		t.Errorf("after %d steps an older program finds %q, %v", steps, raw, err)
+}
+
+// stopAfter carries a directory over until a number of changes are made.
+func stopAfter(t *testing.T, cfg Config, steps int) (stopped bool) {
+	t.Helper()
+	killed := errors.New("killed")
+	c := newCarrier(cfg)
+	c.changed = func() error {
+		if steps--; steps < 0 {
+			return killed
+		}
+		return nil
+	}
+	err := c.run()
+	if err != nil && !errors.Is(err, killed) {
+		t.Fatal(err)
+	}
+	return err != nil
+}
+
+// TestCarryOverAfterAnOlderProgramRanAgain: until the tombstone is there, an older program may store more after a start
+// that was ended, and replace its record. The next start carries that over, too.
+func TestCarryOverAfterAnOlderProgramRanAgain(t *testing.T) {
+	t.Parallel()
+	for steps := 0; ; steps++ {
+		cfg := carryConfig(t.TempDir())
+		want := makeFirst(t, cfg.Dir)
+		if !stopAfter(t, cfg, steps) {
+			t.Fatal("the carry-over ended without a tombstone")
+		}
+		if there, err := hasTombstone(cfg); err != nil {
+			t.Fatal(err)
+		} else if there {
+			if steps < 3 {
+				t.Errorf("the tombstone is there after %d steps", steps)
+			}
+			return
+		}
+		at := time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)
+		for key, body := range map[string]string{"land/later.json": "later", tombstone.Key: "another record\n"} {
+			sum := md5.Sum([]byte(body))
+			raw, err := appendTail([]byte(body), int64(len(body)), firstMetadata{Key: key, MD5: hex.EncodeToString(sum[:])})
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeFirst(t, cfg.Dir, key, raw)
+			want[key] = fmt.Sprintf("%x %x %s %s %s", body, sum, defaultType, "", at.Format(time.RFC3339))
+		}
+		if diff := cmp.Diff(want, contents(t, openStore(t, cfg))); diff != "" {
+			t.Fatalf("after %d steps (-want +got):\n%s", steps, diff)
+		}
+	}
+}
+
+// TestCarryOverLeavesNoObject: a directory is not called carried over while objects of format 1 are left in it.
+func TestCarryOverLeavesNoObject(t *testing.T) {
+	t.Parallel()
+	cfg := carryConfig(t.TempDir())
+	want := makeFirst(t, cfg.Dir)
+	if !stopAfter(t, cfg, 6) {
+		t.Fatal("the carry-over has six steps only")
+	}
+	if there, err := hasTombstone(cfg); err != nil || !there {
+		t.Fatalf("after six steps there is no tombstone: %v", err)
+	}
+	writeFirst(t, cfg.Dir, "land/late.json", []byte("late"))
+	late := filepath.Join(cfg.Dir, firstFolder, bucket, "land", "late.json%")
+	for range 2 {
+		if err := openFormat(cfg); err == nil || !strings.Contains(err.Error(), late) {
+			t.Errorf("got %v, want an error that names %s", err, late)
+		}
+	}
+	if exists(filepath.Join(cfg.Dir, formatFile)) {
+		t.Error("the directory is called carried over")
+	}
+	if err := os.Remove(late); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, contents(t, openStore(t, cfg))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestCarryOverRefusesLinks: what could not be renamed is refused before anything has changed.
+func TestCarryOverRefusesLinks(t *testing.T) {
+	t.Parallel()
+	for _, link := range []string{"", bucket, bucket + "/land", bucket + "/a%"} {
+		cfg := carryConfig(t.TempDir())
+		want := makeFirst(t, cfg.Dir)
+		path := filepath.Join(cfg.Dir, firstFolder, link)
+		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+		if err := errors.Join(os.Rename(path, elsewhere), os.Symlink(elsewhere, path)); err != nil {
+			t.Fatal(err)
+		}
+		err := openFormat(cfg)
+		if err == nil || !strings.Contains(err.Error(), path+" is a symbolic link: move") {
+			t.Errorf("%q is a link: %v", link, err)
+		}
+		if exists(filepath.Join(cfg.Dir, planFile)) || exists(filepath.Join(cfg.Dir, objectsFolder)) {
+			t.Errorf("%q is a link: the directory has changed", link)
+		}
+		if err := errors.Join(os.Remove(path), os.Rename(elsewhere, path)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, contents(t, openStore(t, cfg))); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestSameFileSystem needs a second file system, which most Linux machines have in memory.
+func TestSameFileSystem(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := sameFileSystem(filepath.Join(dir, "tmp"), dir); err != nil {
+		t.Error(err)
+	}
+	other, err := os.MkdirTemp("/dev/shm", "recount-")
+	if err != nil {
+		t.Skip("there is no other file system: ", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(other) })
+	if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := sameFileSystem(filepath.Join(dir, "tmp"), other); err == nil || !strings.Contains(err.Error(), other) {
+		t.Errorf("got %v, want an error that names %s", err, other)
+	}
+}
+
+// TestLostObjects: the tombstone tells that a directory without objects and format file is not one of format 1.
+func TestLostObjects(t *testing.T) {
+	t.Parallel()
+	cfg := carryConfig(t.TempDir())
+	openStore(t, cfg)
+	if err := errors.Join(os.RemoveAll(filepath.Join(cfg.Dir, objectsFolder)),
+		os.Remove(filepath.Join(cfg.Dir, formatFile))); err != nil {
+		t.Fatal(err)
+	}
+	_, reader := openReader(cfg)
+	for _, err := range []error{openFormat(cfg), reader} {
+		if err == nil || !strings.Contains(err.Error(), "objects is missing") {
+			t.Errorf("got %v, want that objects is missing", err)
+		}
+	}
+}
+
+// TestTombstoneIsNoOtherObject: what an older program wrote in place of the tombstone is not taken for it.
+func TestTombstoneIsNoOtherObject(t *testing.T) {
+	t.Parallel()
+	cfg := carryConfig(t.TempDir())
+	openStore(t, cfg)
+	writeFirst(t, cfg.Dir, tombstone.Key, []byte("another record"))
+	if err := openFormat(cfg); err == nil || !strings.Contains(err.Error(), "holds something else") {
+		t.Errorf("got %v, want that the file holds something else", err)
 	}
 }
 
@@ -254,7 +412,7 @@ func TestCarryOverAfterPowerFailure(t *testing.T) {
 	t.Parallel()
 	cfg := carryConfig(t.TempDir())
 	want := makeFirst(t, cfg.Dir)
-	if err := carryOver(cfg); err != nil {
+	if err := newCarrier(cfg).run(); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"A", "nested", tombstone.Key} {

@@ -1,6 +1,7 @@
 package s3server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,8 +81,12 @@ func openFormat(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := checkObjects(cfg, format); err != nil {
+		return err
+	}
+	c := newCarrier(cfg)
 	if format < currentFormat {
-		if err := carryOver(cfg); err != nil {
+		if err := c.run(); err != nil {
 			return fmt.Errorf("carry the objects over to format %d: %w", currentFormat, err)
 		}
 	}
@@ -94,6 +99,9 @@ func openFormat(cfg Config) error {
 		return fmt.Errorf("write the tombstone for older programs: %w", err)
 	}
 	if format < currentFormat || !exists(filepath.Join(cfg.Dir, formatFile)) {
+		if err := c.checkLeft(); err != nil {
+			return err
+		}
 		raw, err := json.Marshal(formatContent{Format: currentFormat})
 		if err != nil {
 			return err
@@ -110,20 +118,70 @@ func openFormat(cfg Config) error {
 	return err
 }
 
-// putTombstone writes the object that a program finds which knows format 1 only, if it is not there. It is complete
-// or not there, and durable before anything else of format 2 is written.
-func putTombstone(cfg Config) error {
-	t := cfg.Tombstone
-	if t.Key == "" {
+// checkObjects refuses a directory that lost its objects and its format file: the tombstone tells that there were some.
+func checkObjects(cfg Config, format int) error {
+	if format == currentFormat || exists(filepath.Join(cfg.Dir, planFile)) {
 		return nil
 	}
-	path, err := firstPath(filepath.Join(cfg.Dir, firstFolder, t.Bucket), t.Key)
-	if err != nil || exists(path) {
+	there, err := hasTombstone(cfg)
+	if err != nil || !there {
+		return err
+	}
+	return fmt.Errorf("%s is missing, and the tombstone in %s tells that objects were there: restore the folder from a "+
+		"copy", filepath.Join(cfg.Dir, objectsFolder), filepath.Join(cfg.Dir, firstFolder))
+}
+
+// tombstonePath returns the file of the tombstone.
+func tombstonePath(cfg Config) (string, error) {
+	return firstPath(filepath.Join(cfg.Dir, firstFolder, cfg.Tombstone.Bucket), cfg.Tombstone.Key)
+}
+
+// hasTombstone reports whether the tombstone is in its place. Before it, an object of format 1 may be there.
+func hasTombstone(cfg Config) (bool, error) {
+	if cfg.Tombstone.Key == "" {
+		return false, nil
+	}
+	path, err := tombstonePath(cfg)
+	if err != nil {
+		return false, err
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return bytes.Equal(raw, cfg.Tombstone.Body), err
+}
+
+// putTombstone writes the tombstone into a directory of format 2, if it is not there.
+func putTombstone(cfg Config) error {
+	if cfg.Tombstone.Key == "" {
+		return nil
+	}
+	there, err := hasTombstone(cfg)
+	if err != nil || there {
+		return err
+	}
+	path, err := tombstonePath(cfg)
+	if err != nil {
+		return err
+	}
+	if exists(path) {
+		return fmt.Errorf("%s holds something else: an older version wrote it, or it is damaged; move it out of %s",
+			path, filepath.Join(cfg.Dir, firstFolder))
+	}
+	return writeTombstone(cfg)
+}
+
+// writeTombstone writes the object that a program finds which knows format 1 only, in place of the one that it would
+// begin with. It is complete or not there, and durable before anything else of format 2 is written.
+func writeTombstone(cfg Config) error {
+	path, err := tombstonePath(cfg)
+	if err != nil {
 		return err
 	}
 	made := folders{durable: map[string]struct{}{}}
 	if err := made.ensure(cfg.Dir, filepath.Dir(path), (*os.File).Sync); err != nil {
 		return err
 	}
-	return durable.File{Path: path, Mode: 0o600}.WriteAll(t.Body)
+	return durable.File{Path: path, Mode: 0o600}.WriteAll(cfg.Tombstone.Body)
 }

@@ -208,6 +208,9 @@ func (l *listings) readFolder(dir string) ([]entry, error) {
 	}
 	entries := make([]entry, 0, len(names))
 	for _, e := range names {
+		if !e.IsDir() && !e.Type().IsRegular() {
+			continue // A link, a socket: a person put it there, and it is no object.
+		}
 		part, ok := l.parse(e.Name(), e.IsDir())
 		if !ok {
 			part = e.Name()

@@ -259,3 +259,23 @@ func TestLargeFolder(t *testing.T) {
 		t.Errorf("%d keys after a delete, want 10", got)
 	}
 }
+
+// TestListSkipsLinks: what is neither a file nor a folder is no object, and hides no other one.
+func TestListSkipsLinks(t *testing.T) {
+	t.Parallel()
+	b := openStore(t, carryConfig(t.TempDir()))
+	if err := b.CreateBucket(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.PutObject(t.Context(), bucket, "data/k.json", nil, strings.NewReader("v"), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"aside", "aside.parquet"} {
+		if err := os.Symlink(t.TempDir(), filepath.Join(b.objects, bucket, "data", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := contents(t, b); len(got) != 1 {
+		t.Errorf("listed are %v", got)
+	}
+}

@@ -80,7 +80,7 @@ func (s *Server) open() (err error) {
 // openBackend opens the store, after it has brought the directory into the current format.
 func (s *Server) openBackend() (*backend, error) {
 	if s.cfg.ReadOnly {
-		return newReader(s.cfg.Dir, s.cfg.Now)
+		return openReader(s.cfg)
 	}
 	if err := openFormat(s.cfg); err != nil {
 		return nil, err
