@@ -51,6 +51,12 @@ var faults = []fault{
 		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.InstallationKey) })
 		return finding(verify.V11, verify.Place{File: record.InstallationKey})
 	}},
+	{"installation record of a later version", func(t *testing.T, w *world) verify.Finding {
+		w.edit(t, record.InstallationKey, func([]byte) []byte {
+			return []byte(`{"format":1,"requires":["objects as plain files"]}`)
+		})
+		return finding(verify.V11, verify.Place{File: record.InstallationKey})
+	}},
 	{"record of another installation", func(t *testing.T, w *world) verify.Finding {
 		w.edit(t, record.InstallationKey, func(raw []byte) []byte {
 			return bytes.Replace(raw, []byte(`"id":"`), []byte(`"id":"X`), 1)

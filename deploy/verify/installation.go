@@ -17,7 +17,10 @@ func checkInstallation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	i := &record.Installation{}
 	raw, err := e.Records.Get(ctx, record.InstallationKey)
 	if err == nil {
-		i, err = record.DecodeInstallation(raw)
+		var decoded *record.Installation
+		if decoded, err = record.DecodeInstallation(raw); err == nil {
+			i = decoded
+		}
 	}
 	missing := errors.Is(err, record.ErrNotFound)
 	if err != nil && !missing && !errors.Is(err, record.ErrInvalid) && !errors.Is(err, record.ErrCorrupt) {
