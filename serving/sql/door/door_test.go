@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,6 +261,73 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: the header says error %q, and the body %q", tt.what, code, got)
 		}
 	}
+}
+
+// TestManyBlocks sends bodies that are small and hold much. None takes more memory than a statement may have.
+func TestManyBlocks(t *testing.T) {
+	at := open(t) // It is not parallel, because it counts what the process allocates.
+	const blocks = "/?decompress=1"
+	block := func(method compress.Method, plain []byte) []byte {
+		z := compress.NewWriter(compress.LevelZero, method)
+		if err := z.Compress(plain); err != nil {
+			t.Fatal(err)
+		}
+		return z.Data
+	}
+	spaces := bytes.Repeat([]byte{' '}, guard.MaxStatement)
+	var gzipped bytes.Buffer
+	z := gzip.NewWriter(&gzipped)
+	for range 300 {
+		_, _ = z.Write(spaces)
+	}
+	_ = z.Close()
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what, path string
+		body       []byte
+		headers    []string
+		want       string
+	}{
+		{"blocks of spaces", blocks, bytes.Repeat(block(compress.ZSTD, spaces), 300), nil, "more than 1048576 bytes"},
+		{"two blocks", blocks, append(block(compress.LZ4, spaces), block(compress.LZ4, spaces)...), nil,
+			"more than 1048576 bytes"},
+		{"empty blocks", blocks, bytes.Repeat(block(compress.LZ4, nil), 20_000), nil,
+			"more than 4096 compressed blocks"},
+		{"a block that says it is large", blocks, largeBlock(block(compress.LZ4, []byte("SELECT 1"))), nil,
+			"more than 1048576 bytes"},
+		{"gzip", "/", gzipped.Bytes(), []string{"Content-Encoding", "gzip"}, "more than 1048576 bytes"},
+		{"zstd", "/", encoder.EncodeAll(bytes.Repeat(spaces, 300), nil), []string{"Content-Encoding", "zstd"},
+			"more than 1048576 bytes"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		answer, got := get(t, http.MethodPost, at+tt.path, bytes.NewReader(tt.body), tt.headers...)
+		runtime.ReadMemStats(&after)
+		if answer.StatusCode != http.StatusBadRequest || !strings.Contains(got, tt.want) {
+			t.Errorf("%s of %d bytes: %d %s, want %s", tt.what, len(tt.body), answer.StatusCode, got, tt.want)
+		}
+		if taken := (after.TotalAlloc - before.TotalAlloc) >> 20; taken > 64 {
+			t.Errorf("%s of %d bytes took %d MiB", tt.what, len(tt.body), taken)
+		}
+	}
+	var several []byte
+	for _, part := range []string{"SELECT ", "4", ""} {
+		several = append(several, block(compress.LZ4, []byte(part))...)
+	}
+	if _, got := get(t, http.MethodPost, at+blocks, bytes.NewReader(several)); got != "4\n" {
+		t.Errorf("several blocks: %s", got)
+	}
+}
+
+// largeBlock returns a block that says it holds 4 GiB.
+func largeBlock(block []byte) []byte {
+	for i := 21; i < 25; i++ {
+		block[i] = 0xff
+	}
+	return block
 }
 
 // TestCompressedAnswers asks for each compression of an answer.

@@ -158,21 +158,35 @@ const (
 	blockHeader = 25
 )
 
-// readBlocks returns what ClickHouse's compressed blocks hold. It believes no size that a statement cannot have.
+// maxBlocks bounds the compressed blocks of a body, because one that holds nothing costs time too. Clients send blocks
+// of a mebibyte, or of what they have written at once.
+const maxBlocks = 4096
+
+// readBlocks returns what ClickHouse's compressed blocks hold. All together they may hold what a statement may have, and
+// no memory is taken for more.
 func readBlocks(body io.Reader) (io.Reader, error) {
 	sent, err := io.ReadAll(io.LimitReader(body, 2*guard.MaxStatement))
 	if err != nil {
 		return nil, badArguments.because("the body cannot be read")
 	}
 	var out []byte
+	blocks := 0
 	for rest := sent; len(rest) > 0; {
+		if blocks++; blocks > maxBlocks {
+			return nil, badArguments.because(fmt.Sprintf("the body has more than %d compressed blocks",
+				maxBlocks))
+		}
 		if len(rest) < blockHeader {
 			return nil, badArguments.because("a compressed block is cut")
 		}
 		size := int64(binary.LittleEndian.Uint32(rest[blockSizeAt:])) + blockSizeAt - 1
 		data := int64(binary.LittleEndian.Uint32(rest[blockDataAt:]))
-		if size < blockHeader || size > int64(len(rest)) || data > guard.MaxStatement {
-			return nil, badArguments.because("a compressed block is cut, or larger than a statement may be")
+		if size < blockHeader || size > int64(len(rest)) {
+			return nil, badArguments.because("a compressed block is cut")
+		}
+		// A block of spaces is ten thousand times as large as what was sent, so the sum counts and not the block alone.
+		if int64(len(out))+data > guard.MaxStatement {
+			return nil, badArguments.because(fmt.Sprintf("the body has more than %d bytes", guard.MaxStatement))
 		}
 		plain := make([]byte, data)
 		if _, err := io.ReadFull(compress.NewReader(bytes.NewReader(rest[:size])), plain); err != nil {
