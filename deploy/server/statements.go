@@ -30,10 +30,13 @@ func (s *Server) openStatements(ctx context.Context, parts *api.Parts, answers *
 	}
 	limits := s.cfg.SQL
 	limits.Timeout = s.cfg.Query.Timeout
+	sessions := func(ctx context.Context, f func(sql.Session) error) error {
+		return engine.Session(ctx, func(session *chdb.Session) error { return f(session) })
+	}
+	// The other half is for queries and recomputation, which a statement that the engine cannot end would hold up.
+	places := max(1, s.cfg.embeddedSQL().Sessions/2)
 	statements, err := sql.New(sql.Config{Catalog: s.generations, Reader: answers, Batch: s.batch,
-		Engine: func(ctx context.Context, f func(sql.Session) error) error {
-			return engine.Session(ctx, func(session *chdb.Session) error { return f(session) })
-		},
+		Engine:        sql.Bound(sessions, places, limits.Timeout/2),
 		CellsDatabase: s.cfg.embeddedSQL().Database, Memory: memory, Limits: limits})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"recount/serving/batchview"
 	"recount/serving/merge"
 	"recount/serving/reader"
+	"recount/serving/sql"
 )
 
 // errNoPrincipal refuses a request whose context has no principal.
@@ -73,6 +74,7 @@ var layerErrors = []struct {
 	{reader.ErrLive, http.StatusServiceUnavailable, problem.LiveUnavailable, time.Second},
 	{ErrCatalog, http.StatusServiceUnavailable, problem.CatalogUnavailable, time.Second},
 	{errBusy, http.StatusTooManyRequests, problem.TooManyQueries, time.Second},
+	{sql.ErrBusy, http.StatusTooManyRequests, problem.TooManyQueries, 2 * time.Second},
 	{query.ErrMemoryBusy, http.StatusTooManyRequests, problem.TooManyQueries, 2 * time.Second},
 	{deadletter.ErrExpired, http.StatusGone, problem.ExpiredDeadLetter, 0},
 	{deadletter.ErrUnknown, http.StatusNotFound, problem.UnknownDeadLetter, 0},
