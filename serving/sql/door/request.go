@@ -162,8 +162,8 @@ const (
 // of a mebibyte, or of what they have written at once.
 const maxBlocks = 4096
 
-// readBlocks returns what ClickHouse's compressed blocks hold. All together they may hold what a statement may have, and
-// no memory is taken for more.
+// readBlocks returns what ClickHouse's compressed blocks hold. All together may hold what a statement may have, and no
+// memory is taken for more.
 func readBlocks(body io.Reader) (io.Reader, error) {
 	sent, err := io.ReadAll(io.LimitReader(body, 2*guard.MaxStatement))
 	if err != nil {

@@ -61,7 +61,8 @@ func TestNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"sum": true, "SUM": true, "sumIf": true, "sumArrayIf": true, "uniqExactMerge": true, "COUNTDistinct": true,
 		"file": false, "fileIf": false, "OrNull": false, "": false, "dictGet": false, "currentUser": false,
-		"FILE": false, "toDateOrNull": true, "hostName": false, "HOSTNAME": false, "sleepEachRow": false,
+		"arrayLevenshteinDistance": false, "editDistance": false, "jaroSimilarity": false,
+		"arrayAutocorrelation": false, "FILE": false, "toDateOrNull": true, "hostName": false, "HOSTNAME": false, "sleepEachRow": false,
 	} {
 		if allowsFunction(name) != want {
 			t.Errorf("%s: allowed %t, want %t", name, !want, want)

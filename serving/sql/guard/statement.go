@@ -167,8 +167,10 @@ func checkWords(tokens []token) error {
 		if i > 0 && t.isWord("WITH") && previous(1).isWord("PARALLEL") {
 			return refuseText("only one statement is allowed in a request") // EXPLAIN is about the first.
 		}
-		if i > 1 && t.isWord("Identifier") && previous(1).isSymbol(":") {
-			return refuse("a parameter of the type Identifier is not allowed; write the name into the statement")
+		if i > 1 && t.isSymbol(":") && isName(previous(1)) && previous(2).isSymbol("{") {
+			if err := checkParameter(previous(1).text, tokens[i+1:]); err != nil {
+				return err
+			}
 		}
 		// The pattern of COLUMNS('…') and of EXCEPT('…') is a string that a tree shows as if it were a name.
 		pattern := i > 0 && t.kind == str && (previous(1).isWord("EXCEPT") || previous(1).isWord("STRICT") ||

@@ -63,3 +63,21 @@ func checkType(function string, n *node) error {
 	}
 	return nil
 }
+
+// checkParameter decides about the type of a parameter, with which rest begins. The engine reads the value as one of
+// this type before there is a tree: an Identifier becomes a name, and the state of an aggregate function is any bytes.
+func checkParameter(parameter string, rest []token) error {
+	for i, t := range rest {
+		number := t.kind == word && strings.Trim(t.text, "0123456789") == ""
+		switch {
+		case t.isSymbol("}") && i > 0:
+			return nil
+		case number || t.kind == word && typeWords[t.text] || t.kind == str:
+		case t.kind == symbol && strings.Contains("(),=-", t.text):
+		default:
+			return refuse("the type of the parameter %s may not have %q; write names into the statement", parameter,
+				t.text)
+		}
+	}
+	return refuseText("the parameter %s has no type", parameter)
+}
