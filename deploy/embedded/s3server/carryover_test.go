@@ -290,7 +290,8 @@ func TestCarryOverAfterAnOlderProgramRanAgain(t *testing.T) {
 		at := time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)
 		for key, body := range map[string]string{"land/later.json": "later", tombstone.Key: "another record\n"} {
 			sum := md5.Sum([]byte(body))
-			raw, err := appendTail([]byte(body), int64(len(body)), firstMetadata{Key: key, MD5: hex.EncodeToString(sum[:])})
+			raw, err := appendTail([]byte(body), int64(len(body)),
+				firstMetadata{Key: key, MD5: hex.EncodeToString(sum[:])})
 			if err != nil {
 				t.Fatal(err)
 			}

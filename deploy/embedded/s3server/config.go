@@ -12,8 +12,10 @@ import (
 const (
 	maxBody     = 5 << 30 // bytes of one request, as S3
 	maxInFlight = 256     // requests served at once; more wait
+	maxReaders  = 64      // requests served at once with the key pair that may read only; more wait
 	maxUploads  = 1000    // multipart uploads open at once; further ones get SlowDown
 	uploadIdle  = 24 * time.Hour
+	readerStall = 30 * time.Second // an answer to that key pair ends if its client takes no byte for so long
 )
 
 // Config says where the server keeps its objects and who may use it.

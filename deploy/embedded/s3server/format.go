@@ -127,8 +127,8 @@ func checkObjects(cfg Config, format int) error {
 	if err != nil || !there {
 		return err
 	}
-	return fmt.Errorf("%s is missing, and the tombstone in %s tells that objects were there: restore the folder from a "+
-		"copy", filepath.Join(cfg.Dir, objectsFolder), filepath.Join(cfg.Dir, firstFolder))
+	return fmt.Errorf("%s is missing, and the tombstone in %s tells that objects were there: restore the folder "+
+		"from a copy", filepath.Join(cfg.Dir, objectsFolder), filepath.Join(cfg.Dir, firstFolder))
 }
 
 // tombstonePath returns the file of the tombstone.

@@ -10,20 +10,39 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rclone/gofakes3"
 )
 
 // guard sees each request before gofakes3 and adds three checks. It bounds requests, refuses
 // requests that gofakes3 would misread, and compares the body with the hash that was signed.
+//
+// Other programs read with slots of their own and give them back if they stall, so they cannot stop recount itself.
 func (s *Server) guard(next http.Handler) http.Handler {
 	inFlight := make(chan struct{}, maxInFlight)
+	readers := make(chan struct{}, maxReaders)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		byReader := s.namesReader(r)
+		slots := inFlight
+		if byReader {
+			slots = readers
+		}
 		select {
-		case inFlight <- struct{}{}:
-			defer func() { <-inFlight }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 		case <-r.Context().Done():
 			return
+		}
+		control := http.NewResponseController(w)
+		if byReader {
+			out := &stallWriter{ResponseWriter: w, control: control, limit: s.stall}
+			out.renew()
+			defer out.renew() // The server writes the rest when the handler has returned.
+			w = out
+		} else {
+			// The request before on this connection may have set a deadline. A writer of tests has none.
+			_ = control.SetWriteDeadline(time.Time{})
 		}
 		if err := s.backend.broken(); err != nil {
 			refuse(w, http.StatusInternalServerError, "InternalError", err.Error())
@@ -34,7 +53,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "AccessDenied", "The store is open for reading only.")
 			return
 		}
-		if !reads && s.namesReader(r) {
+		if !reads && byReader {
 			refuse(w, http.StatusForbidden, "AccessDenied", "This access key may read only.")
 			return
 		}
@@ -53,6 +72,26 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// stallWriter ends an answer whose client takes nothing for too long. The deadline is renewed at each write, so a slow
+// client that reads may take as long as it needs.
+type stallWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	limit   time.Duration
+}
+
+// renew sets the deadline. A writer of tests has none.
+func (w *stallWriter) renew() { _ = w.control.SetWriteDeadline(time.Now().Add(w.limit)) }
+
+// Write implements io.Writer.
+func (w *stallWriter) Write(p []byte) (int, error) {
+	w.renew()
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *stallWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // namesReader reports whether a request names the access key that may read only, wherever the signature is. The secret
 // of that key does not fit another one, so a request that does not name it is not signed with it.

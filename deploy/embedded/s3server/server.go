@@ -20,7 +20,8 @@ import (
 type Server struct {
 	cfg      Config
 	creds    Credentials
-	reader   Credentials // may read only; empty if the server is read-only
+	reader   Credentials   // may read only; empty if the server is read-only
+	stall    time.Duration // readerStall, but in tests
 	lock     *os.File
 	backend  *backend
 	handler  http.Handler
@@ -40,7 +41,7 @@ func Open(cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("s3server: %w", err)
 	}
-	s := &Server{cfg: cfg, lock: lock}
+	s := &Server{cfg: cfg, stall: readerStall, lock: lock}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("s3server: open %s: %w", cfg.Dir, err), lock.Close())
 	}
