@@ -1,4 +1,4 @@
-# Everything here needs Go, Node with npm, and make.
+# Everything here needs Go, Node with npm, and make; readers needs Python 3.11 with venv, too.
 
 GO      ?= go
 NPM_DIR := deploy/embedded/npm
@@ -85,6 +85,8 @@ growth: setup ## Measure how time, memory and files grow; ARGS="-limit 1000000 e
 
 READERS := bin/readers
 $(READERS)/ok: deploy/proof/readers/requirements.txt
+	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'make readers needs python3, version 3.11 or later, with the module venv (on Debian the packages python3 and python3-venv)'; exit 1; }
 	python3 -m venv $(READERS)
 	$(READERS)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -6,8 +6,8 @@
 #   deploy/proof/generators/run.sh [NAME…]
 #
 # NAME is oapi-codegen, ogen, openapi-fetch, hey-api, openapi-python-client, openapi-generator, redocly, spectral or
-# schemathesis; without any, all of them. Versions are pinned beside this file. A name whose language is missing on this
-# machine is skipped, with the reason.
+# schemathesis; without any, all of them. Versions are pinned beside this file. Without names, one whose language is
+# missing on this machine is skipped, with the reason; one that was named fails.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -153,6 +153,13 @@ matrix() {
                print line } }' "$work/calls"
 }
 
+# A name that was asked for has to run; of all of them, those that can.
+if [ $# -gt 0 ]; then
+  for name in $names; do
+    reason=$(missing "$name")
+    [ -z "$reason" ] || { echo "$name cannot run: $reason" >&2; exit 1; }
+  done
+fi
 (cd "$root" && CGO_ENABLED=0 go build -o "$work/recount" ./deploy/recount)
 : >"$work/calls"
 for name in $names; do
