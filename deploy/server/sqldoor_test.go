@@ -56,7 +56,8 @@ func TestSQLDoor(t *testing.T) {
 		t.Errorf("got %s %d, want /a 1", *page, n)
 	}
 	for sql, want := range map[string]string{"SELECT * FROM nowhere": "code: 60", "SELECT sleep(1)": "code: 497",
-		"SELECT x FROM visits_live": "code: 36"} {
+		"SELECT x FROM visits_live": "code: 47", "SELECT FROM WHERE": "code: 62",
+		"SELECT toUInt8('x')": "code: 6"} {
 		if err := conn.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", sql, err, want)
 		}

@@ -57,6 +57,10 @@ func exceptionOf(err error, p *problem.Problem) error {
 	if errors.As(err, &refused) {
 		return &door.Exception{Code: refused.Code, Name: refused.Name, Text: refused.Error()}
 	}
+	var failed *sql.Failure
+	if errors.As(err, &failed) && failed.Code != 0 {
+		return &door.Exception{Code: failed.Code, Name: failed.Name, Text: failed.Text}
+	}
 	e := &door.Exception{Code: 36, Name: "BAD_ARGUMENTS", Text: p.Detail}
 	switch p.Code {
 	case problem.StatementRefused:

@@ -28,6 +28,9 @@ const (
 type Failure struct {
 	Kind Kind
 	Text string
+	// Code and Name are ClickHouse's of an exception about the statement, and otherwise empty.
+	Code int
+	Name string
 }
 
 func (f *Failure) Error() string { return f.Text }
@@ -90,29 +93,35 @@ func (s *Statements) failure(ctx context.Context, err error) error {
 	case code == codeMemory && strings.Contains(e.Error(), "(total)"):
 		return errMemoryBusy
 	case code == codeMemory:
-		return &Failure{TooLarge, fmt.Sprintf("the statement needs more than the %d MiB that it may have; read fewer "+
-			"rows or columns, or group by less", s.cfg.Limits.Memory>>20)}
+		return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the statement needs more than the %d MiB that it may have; "+
+			"read fewer rows or columns, or group by less", s.cfg.Limits.Memory>>20)}
 	case code == codeTooManyInAll || code == codeTooManyRows:
 		return s.tooLarge()
 	case code == codeTimeout || code == codeTooSlow || code == codeCancelled:
-		return &Failure{TooSlow, "the statement took longer than it may (query.timeout); read fewer rows or columns"}
+		return &Failure{Kind: TooSlow, Text: "the statement took longer than it may (query.timeout); read fewer " +
+			"rows or columns"}
 	case broken[code]:
 		return err
 	case explained[code]:
-		return &Failure{Invalid, explanation(e.Error())}
+		return &Failure{Kind: Invalid, Text: explanation(e.Error()), Code: code, Name: nameOf(e)}
 	default:
-		name := "an exception"
-		if m := exceptionName.FindStringSubmatch(e.Error()); m != nil {
-			name = m[1]
-		}
-		return &Failure{Invalid, "the statement failed with " + name + ", which is error " + strconv.Itoa(code) +
-			" of ClickHouse; its text is not shown, because it may hold values of rows"}
+		return &Failure{Kind: Invalid, Text: "the statement failed with " + nameOf(e) + ", which is error " +
+			strconv.Itoa(code) + " of ClickHouse; its text is not shown, because it may hold values of rows",
+			Code: code, Name: nameOf(e)}
 	}
 }
 
+// nameOf returns the name of an exception.
+func nameOf(e Exception) string {
+	if m := exceptionName.FindStringSubmatch(e.Error()); m != nil {
+		return m[1]
+	}
+	return "UNKNOWN_EXCEPTION"
+}
+
 func (s *Statements) tooLarge() error {
-	return &Failure{TooLarge, fmt.Sprintf("the result has more than %d rows or %d MiB (sql.rows, sql.result); read "+
-		"fewer, or in parts with a condition on time", s.cfg.Limits.Rows, s.cfg.Limits.ResultBytes>>20)}
+	return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the result has more than %d rows or %d MiB (sql.rows, "+
+		"sql.result); read fewer, or in parts with a condition on time", s.cfg.Limits.Rows, s.cfg.Limits.ResultBytes>>20)}
 }
 
 // maxExplanation bounds the text of a failure.

@@ -104,3 +104,18 @@ func TestFailures(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestWrongSettings gives each allowed setting a value that it does not take.
+func TestWrongSettings(t *testing.T) {
+	t.Parallel()
+	f := filled(t)
+	for name := range allowedSettings {
+		_, err := f.statements.Run(t.Context(), "default", Request{SQL: "SELECT 1 FROM flights",
+			Settings: map[string]string{name: "Mars/X"}})
+		var failed *Failure
+		if !errors.As(err, &failed) || failed.Kind != Invalid || !strings.Contains(failed.Text, "setting "+name) ||
+			failed.Code == 0 || failed.Name == "" {
+			t.Errorf("%s: got %#v", name, err)
+		}
+	}
+}

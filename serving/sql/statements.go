@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	"recount/schemas/catalog"
@@ -184,11 +185,7 @@ const (
 
 // execute runs the script and the statement in one session, and again with more memory if the statement needed it.
 func (s *Statements) execute(ctx context.Context, script []step, r Request, memory *query.Share) ([]byte, error) {
-	settings := maps.Clone(r.settings)
-	if settings == nil {
-		settings = map[string]string{}
-	}
-	maps.Copy(settings, s.cfg.Limits.settings(ctx)) // No limit can be changed by a client.
+	settings := s.cfg.Limits.settings(ctx)
 	room := memory.Room(s.cfg.Limits.Memory)
 	// A result is held twice on its way from the engine.
 	if err := memory.Grow(ctx, 2*s.cfg.Limits.ResultBytes); err != nil {
@@ -228,7 +225,10 @@ func (s *Statements) once(ctx context.Context, script []step, r Request, setting
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
 			return fmt.Errorf("%w: %w", errScript, err)
 		}
-		if err := session.Set(settings); err != nil {
+		if err := setChosen(session, r.settings); err != nil {
+			return err
+		}
+		if err := session.Set(settings); err != nil { // They come last: no limit can be changed by a client.
 			return fmt.Errorf("%w: %w", errScript, err)
 		}
 		result, err := session.Query(r.SQL, r.Parameters, r.Format, r.Revision)
@@ -242,4 +242,21 @@ func (s *Statements) once(ctx context.Context, script []step, r Request, setting
 		return nil, err
 	}
 	return body, nil
+}
+
+// setChosen gives a session the settings that the client has chosen, one by one, so that a wrong value is told from
+// another and from a mistake of ours.
+func setChosen(session Session, settings map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		err := session.Set(map[string]string{name: settings[name]})
+		var e Exception
+		switch {
+		case errors.As(err, &e) && e.ExceptionCode() != codeMemory:
+			return &Failure{Kind: Invalid, Text: "the setting " + name + " does not take the value " +
+				quoted(settings[name]), Code: e.ExceptionCode(), Name: nameOf(e)}
+		case err != nil:
+			return fmt.Errorf("%w: %w", errScript, err)
+		}
+	}
+	return nil
 }

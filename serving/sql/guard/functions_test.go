@@ -62,7 +62,9 @@ func TestNames(t *testing.T) {
 		"sum": true, "SUM": true, "sumIf": true, "sumArrayIf": true, "uniqExactMerge": true, "COUNTDistinct": true,
 		"file": false, "fileIf": false, "OrNull": false, "": false, "dictGet": false, "currentUser": false,
 		"arrayLevenshteinDistance": false, "editDistance": false, "jaroSimilarity": false,
-		"arrayAutocorrelation": false, "FILE": false, "toDateOrNull": true, "hostName": false, "HOSTNAME": false, "sleepEachRow": false,
+		"arrayAutocorrelation": false,
+		"FILE":                 false, "toDateOrNull": true, "hostName": false, "HOSTNAME": false,
+		"sleepEachRow": false,
 	} {
 		if allowsFunction(name) != want {
 			t.Errorf("%s: allowed %t, want %t", name, !want, want)
