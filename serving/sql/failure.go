@@ -121,7 +121,8 @@ func nameOf(e Exception) string {
 
 func (s *Statements) tooLarge() error {
 	return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the result has more than %d rows or %d MiB (sql.rows, "+
-		"sql.result); read fewer, or in parts with a condition on time", s.cfg.Limits.Rows, s.cfg.Limits.ResultBytes>>20)}
+		"sql.result); read fewer, or in parts with a condition on time", s.cfg.Limits.Rows,
+		s.cfg.Limits.ResultBytes>>20)}
 }
 
 // maxExplanation bounds the text of a failure.
