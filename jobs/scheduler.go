@@ -111,6 +111,27 @@ func (s *Scheduler) runScheduled(ctx context.Context, e *entry) {
 	s.execute(ctx, e, openapi.OnSchedule)
 }
 
+// Hasten runs the named job now, in the place of a later run by its schedule, and waits for its end. It reports whether
+// the job ran: a job without a schedule runs on request only, and one that runs already may have read the stored facts
+// before they changed, so the caller asks again.
+func (s *Scheduler) Hasten(ctx context.Context, name string) bool {
+	i := slices.IndexFunc(s.entries, func(e *entry) bool { return e.job.Name == name })
+	if i < 0 || s.entries[i].schedule == nil || !s.begin() {
+		return false
+	}
+	defer s.requested.Done()
+	e := s.entries[i]
+	if !e.mu.TryLock() {
+		return false
+	}
+	defer e.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	s.execute(ctx, e, openapi.OnSchedule)
+	return true
+}
+
 // Start runs the named job now and waits for its end. It returns ErrRunning if the job is already
 // running, and ErrUnknownJob for an unknown name. When the scheduler's Run ends, it ends this run
 // too: Start then returns ErrStopped, and so does every later Start.

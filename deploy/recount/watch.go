@@ -149,12 +149,14 @@ func (w *watch) ask(ctx context.Context) error {
 	return nil
 }
 
-// mayPass reports whether a later question may be answered: the server restarts, is busy or not ready.
+// mayPass reports whether a later question may be answered: the server restarts, is busy or not ready, or the next
+// recompute fills the view. Only then a refusal with 409 says when to ask again: as_of names a publication for ever.
 func mayPass(err error) bool {
 	var problem *client.Problem
 	var usage usageError
 	if errors.As(err, &problem) {
-		return problem.Status >= http.StatusInternalServerError || problem.Status == http.StatusTooManyRequests
+		return problem.Status >= http.StatusInternalServerError || problem.Status == http.StatusTooManyRequests ||
+			problem.Status == http.StatusConflict && problem.RetryAfter > 0
 	}
 	return !errors.As(err, &usage)
 }

@@ -53,6 +53,36 @@ func TestWatchWaits(t *testing.T) {
 	}
 }
 
+// TestWatchWaitsForAView: a new view is waited for while the server says when to ask again. One that the publication of
+// --as-of lacks never comes, so the refusal ends the command.
+func TestWatchWaitsForAView(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n := asked.Add(1); n == 1 || r.FormValue("as_of") != "" {
+			if n == 1 {
+				w.Header().Set("Retry-After", "5")
+			}
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, `{"status":409,"code":"view_not_published","detail":"the next recompute fills it"}`)
+			return
+		}
+		w.Header().Set("Recount-Accuracy", `{"publication":1,"complete":true,"exact":true}`)
+		fmt.Fprint(w, "views,views__live\r\n7,\r\n")
+	}))
+	t.Cleanup(server.Close)
+	line := []string{"watch", "v", "--server", server.URL, "--every=1s", "--times=1"}
+	if code, stdout, stderr := command(t, line...); code != exitOK || !strings.Contains(stdout, "\n7\n") ||
+		!strings.Contains(stderr, "the next recompute fills it") {
+		t.Errorf("exit code %d: %s\n%s", code, stdout, stderr)
+	}
+	if code, _, stderr := command(t, append(line, "--as-of=1")...); code != exitFailed ||
+		!strings.Contains(stderr, "view_not_published") {
+		t.Errorf("with --as-of: exit code %d: %s", code, stderr)
+	}
+}
+
 // TestWatchElsewhere: off a terminal, errors and not answers say what an answer lacks. A plot that would end too early
 // ends the command, and is not asked for again.
 func TestWatchElsewhere(t *testing.T) {

@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"recount/batch/landing"
 	"recount/deploy/server/janitor"
 	"recount/jobs"
+	"recount/schemas/catalog"
 	"recount/schemas/failpoint"
 	"recount/speed/realtime"
 )
@@ -36,6 +38,44 @@ func (s *Server) openJobs(ctx context.Context) error {
 	}
 	s.scheduler, err = jobs.NewScheduler(all, ledger, o)
 	return err
+}
+
+// hastenEvery is the least time between two runs of recompute that new views start, and how soon one is tried again
+// that could not start. A client that sends events of ever new types starts no more runs than this.
+const hastenEvery = 2 * time.Second
+
+// publishNewViews starts recompute when the catalog has a view that the newest publication lacks: queries are refused
+// until a publication has it, and the schedule may be a minute away. There is one run for each generation. If it fails,
+// or if recompute has no schedule, the view waits for the next run.
+func (s *Server) publishNewViews(ctx context.Context) error {
+	var done uint64 // the newest generation for which a run began
+	for {
+		changed := s.generations.Changed()
+		g := s.generations.Current()
+		if g.N > done && s.lacksView(g.Catalog) {
+			if s.scheduler.Hasten(ctx, "recompute") {
+				done = g.N
+			}
+			changed = nil // The next look is a while later.
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-time.After(hastenEvery): // A run that began before the change may have published meanwhile.
+		}
+	}
+}
+
+// lacksView reports whether the newest publication lacks a view. Before the first one, live answers have all.
+func (s *Server) lacksView(c *catalog.Catalog) bool {
+	state := s.publisher.State()
+	for name := range c.Views {
+		if _, found := state.Views[name]; !found && state.N > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // checkpoint makes checkpoints of the commit chains. With them a start need not read every record.

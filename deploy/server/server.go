@@ -243,6 +243,9 @@ func (s *Server) runners() []func(context.Context) error {
 	if s.generations != nil {
 		runs = append(runs, s.generations.Run)
 	}
+	if s.generations != nil && s.scheduler != nil {
+		runs = append(runs, s.publishNewViews)
+	}
 	if s.keys != nil {
 		runs = append(runs, s.keys.Run)
 	}

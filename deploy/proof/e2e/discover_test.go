@@ -111,6 +111,44 @@ func TestFirstMinute(t *testing.T) {
 	s.stop(t)
 }
 
+// TestFirstCountLater sends the first event of a type, and declares a view, after a publication was made without them.
+// Their counts come at once, and not with the next scheduled run, which is a minute or more away.
+func TestFirstCountLater(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), "jobs: {recompute: {schedule: \"0 0 29 2 *\"}}\n")
+	s := start(t, dir, config, "127.0.0.1:0")
+	if err := runJob(t.Context(), s.url, "recompute"); err != nil {
+		t.Fatal(err)
+	}
+	answers := func(view string) {
+		t.Helper()
+		if err := eventually(t.Context(), func() error {
+			out, err := exec.Command(binary, "query", view, "--server", s.url, "--format", "json").CombinedOutput()
+			if err == nil && !strings.Contains(string(out), `"count":1`) {
+				err = errors.New("no count of 1")
+			}
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	postTo(t, s.url+"/v1/events", "application/json", `{"id":"1","type":"page.viewed","data":{"page":"/"}}`)
+	answers("page_viewed")
+	postTo(t, s.url+"/v1/events", "application/json", `{"id":"1","type":"cart.filled","data":{"page":"/"}}`)
+	answers("cart_filled")
+	create := exec.Command(binary, "views", "create", "by_page", "--type", "page.viewed", "--by", "page",
+		"--server", s.url)
+	if out, err := create.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	answers("by_page")
+	s.stop(t)
+}
+
 // TestDiscoverKilled kills the server as soon as a generation that declares a new type is stored, which is before the
 // event is acknowledged. The client sends it again, and it counts once.
 func TestDiscoverKilled(t *testing.T) {
