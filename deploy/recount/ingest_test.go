@@ -155,6 +155,8 @@ func TestIngest(t *testing.T) {
 			says: "the standard input has no name, which would be a part of the ids"},
 		"missing values": {args: []string{missing, "--type=known", "--null=NA", "--null=-"}, accepted: 3,
 			says: "accepted 3, rejected 0\nrows without a value, of 3: page 1, ms 2\n"},
+		"missing values beside a refused row": {args: []string{"-", "--type=known", "--id=page"},
+			stdin: "page;ms\n/;\n;7\n", code: exitFailed, accepted: 1, says: "rows without a value, of 1: ms 1\n"},
 		"missing values that are not named": {args: []string{missing, "--type=known"}, code: exitFailed,
 			says: "column ms holds numbers, and also \"NA\"; if that means a missing value, say --null " +
 				"\"NA\"\nnothing"},

@@ -22,7 +22,8 @@ type tally struct {
 	unconfirmed atomic.Int64 // unconfirmed counts events that were sent, and for which no final answer came.
 
 	mu      sync.Mutex
-	rows    int64
+	rows    int64 // rows that were read
+	refused int64 // refused are those of them that became no events.
 	reasons map[string]int64
 	nulls   map[string]int64
 	columns []string // columns are those of nulls in the order of the files.
@@ -50,6 +51,9 @@ func (t *tally) addFile(f eventfile.Tally) {
 		t.nulls = map[string]int64{}
 	}
 	t.rows += f.Read
+	for _, n := range f.Refused {
+		t.refused += n
+	}
 	t.twice += f.Twice
 	for _, n := range f.Nulls {
 		if _, known := t.nulls[n.Column]; !known {
@@ -122,7 +126,7 @@ func (t *tally) printDetails(out io.Writer) {
 		parts = append(parts, fmt.Sprintf("%s %d", escapeControls(column), t.nulls[column]))
 	}
 	if len(parts) > 0 {
-		fmt.Fprintf(out, "rows without a value, of %d: %s\n", t.rows, strings.Join(parts, ", "))
+		fmt.Fprintf(out, "rows without a value, of %d: %s\n", t.rows-t.refused, strings.Join(parts, ", "))
 	}
 	if t.twice > 0 {
 		fmt.Fprintf(out, "%d times were shown twice by the clocks of --time-zone, which went back, and are read as "+

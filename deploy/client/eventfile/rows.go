@@ -27,7 +27,7 @@ type rowReader struct {
 	times   *timeformat.Format
 	event   event
 	columns []column
-	filled  int64 // filled is how many rows became cells.
+	filled  int64 // filled is how many rows became events.
 	twice   int64
 }
 
@@ -64,7 +64,6 @@ func (r *rowReader) next() ([]byte, error) {
 		}
 		return nil, err
 	}
-	r.filled++
 	if names := r.rows.Columns(); len(names) > len(r.columns) { // A JSON object may have members that none had before.
 		r.columns = append(r.columns, r.mapping.columnsOf(names, len(r.columns))...)
 	}
@@ -76,7 +75,18 @@ func (r *rowReader) next() ([]byte, error) {
 	if err := r.complete(); err != nil {
 		return nil, err
 	}
+	r.countFilled(cells)
 	return r.event.json(), nil
+}
+
+// countFilled counts the values of a row that became an event. Those of a refused row would hide missing ones.
+func (r *rowReader) countFilled(cells []table.Cell) {
+	r.filled++
+	for _, cell := range cells {
+		if !r.mapping.isNull(cell) {
+			r.columns[cell.Column].filled++
+		}
+	}
 }
 
 func (r *rowReader) refuse(reason string, err error) error {
@@ -95,7 +105,6 @@ func (r *rowReader) add(cell table.Cell) error {
 	if r.mapping.isNull(cell) {
 		return nil
 	}
-	c.filled++
 	c.observe(cell)
 	if c.isTime && len(r.event.time) > 0 || c.isSubject && len(r.event.subject) > 0 {
 		return r.refuse(reasonColumn, fmt.Errorf("two columns are named %s; rename one in the file", c.name))
