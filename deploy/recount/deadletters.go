@@ -93,8 +93,13 @@ func (c *deadLettersListCmd) Run(ctx context.Context, std streams) error {
 	if cursor != "" {
 		fmt.Fprintln(std.err, "there may be more; raise --limit, or narrow --from and --to, to see them")
 	}
-	fmt.Fprintln(std.err, "an event that was rejected a moment ago is listed once it has landed (landing.cut_interval)")
+	printLands(std.err)
 	return nil
+}
+
+// printLands says why a dead letter may not be found yet.
+func printLands(out io.Writer) {
+	fmt.Fprintln(out, "an event that was rejected a moment ago is listed once it has landed (landing.cut_interval)")
 }
 
 // deadLetterWriter prints dead letters one by one.
@@ -256,6 +261,9 @@ func (c *deadLettersReplayCmd) Run(ctx context.Context, std streams) error {
 	}
 	fmt.Fprintf(std.out, "replayed %d, %s %d, failed %d\n", replayed, verb, accepted, failed)
 	c.hint(std.err, replayed)
+	if replayed == 0 {
+		printLands(std.err)
+	}
 	if failed > 0 {
 		return fmt.Errorf("still rejected: %s", count(failed, "event"))
 	}
