@@ -134,6 +134,9 @@ func surveyAll(files []input.File, m eventfile.Mapping) (*eventfile.Survey, erro
 
 // explain says what was decided without being asked.
 func (p *countPlan) explain(errw io.Writer) {
+	for _, text := range p.survey.Found {
+		fmt.Fprintln(errw, text)
+	}
 	if p.time != nil && p.granularity != "all" {
 		fmt.Fprintf(errw, "the time of a row is its column %s\n", p.time.Name)
 	}

@@ -44,6 +44,11 @@ func TestCount(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", says, stderr)
 		}
 	}
+	semicolons := file(t, filepath.Join(dir, "caf\u00e9.csv"), []byte("ort;n\ncaf\xe9;1\n"))
+	if _, stderr = counted(t, "", semicolons, "--by", "ort"); !strings.Contains(stderr, "separated by semicolons") ||
+		!strings.Contains(stderr, "latin") {
+		t.Errorf("it does not say how the file is written:\n%s", stderr)
+	}
 	const objects = `[{"page":"/","ms":5,"user":{"id":1}},{"page":"/a","ms":7,"user":{"id":1}},{"page":"/","ms":1}]`
 	kept := filepath.Join(dir, "kept")
 	stdout, stderr = counted(t, objects, "-", "--by", "page", "--max", "ms", "--distinct", "user.id", "--keep", kept)

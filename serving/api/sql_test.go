@@ -12,11 +12,12 @@ import (
 	"recount/schemas/query"
 )
 
-// TestParameterTexts writes values as ClickHouse reads them: a text in the escaped form of TabSeparated, and a list with
-// quotes and without that form around it.
+// TestParameterTexts writes values as ClickHouse reads them: a text in the escaped form of TabSeparated, and a list
+// with quotes and without that form around it.
 func TestParameterTexts(t *testing.T) {
 	t.Parallel()
-	got, err := parameterTexts([]byte(`{"text":"a\tb\\c'd","list":["b\\c","d'e",null,7,true,"x\ny"],"no":null,"n":1e3}`))
+	got, err := parameterTexts([]byte(`{"text":"a\tb\\c'd","list":["b\\c","d'e",null,7,true,"x\ny"],` +
+		`"no":null,"n":1e3}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 type Survey struct {
 	Columns []*Surveyed // Columns are those of all files, in the order in which they were found.
 	Rows    int64       // Rows is how many rows could be read.
+	Found   []string    // Found says of each file that is not plain what was found out about its form.
 
 	mapping Mapping
 	times   *timeformat.Format
@@ -76,7 +77,11 @@ func (s *Survey) Add(f input.File) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.read(opened), opened.Close())
+	err = s.read(opened)
+	if len(opened.Found) > 0 {
+		s.Found = append(s.Found, f.Name+": "+strings.Join(opened.Found, ", "))
+	}
+	return errors.Join(err, opened.Close())
 }
 
 func (s *Survey) read(f *table.File) error {
