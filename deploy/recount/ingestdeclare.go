@@ -12,6 +12,7 @@ import (
 	"recount/deploy/client"
 	"recount/deploy/client/eventfile"
 	"recount/deploy/client/eventfile/input"
+	"recount/deploy/client/eventfile/timeformat"
 	"recount/schemas/catalog"
 	"recount/schemas/declaration"
 	"recount/schemas/openapi"
@@ -85,6 +86,9 @@ func fieldsOf(e openapi.EventType) (t *catalog.EventType, tag string, err error)
 func (c *ingestCmd) declare(ctx context.Context, std streams, server *client.Client, m *eventfile.Mapping,
 	files []input.File, conditions client.EditOptions) error {
 	survey, err := surveyAll(files, *m)
+	if err == nil {
+		err = c.checkTime(*m, survey)
+	}
 	if err != nil {
 		return err
 	}
@@ -108,6 +112,17 @@ func (c *ingestCmd) declare(ctx context.Context, std streams, server *client.Cli
 	return nil
 }
 
+// checkTime refuses times without a zone before anything is declared, because no row could be sent.
+func (c *ingestCmd) checkTime(m eventfile.Mapping, s *eventfile.Survey) error {
+	for _, column := range s.Columns {
+		isTime := m.Time != "" && (m.Time == column.Name || m.Time == m.NameOf(column.Name))
+		if isTime && c.TimeFormat == "" && column.NeedsZone() && !m.Times.HasZone() {
+			return fmt.Errorf("the time in column %s %w; nothing was declared", column.Name, timeformat.ErrZone)
+		}
+	}
+	return nil
+}
+
 // addColumns adds the columns that are no field to the event type, and returns them with their types.
 func (c *ingestCmd) addColumns(e *catalog.EventType, m eventfile.Mapping, s *eventfile.Survey) (added []string,
 	err error) {
@@ -117,7 +132,7 @@ func (c *ingestCmd) addColumns(e *catalog.EventType, m eventfile.Mapping, s *eve
 		if known || m.IsAttribute(name) || m.Ignores(column.Name) || column.Values() == 0 {
 			continue
 		}
-		t, wrong := column.Type()
+		t, wrong := column.FieldType()
 		switch {
 		case wrong != nil:
 		case !catalog.FieldName(name) || strings.Contains(name, "__"):

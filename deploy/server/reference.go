@@ -36,7 +36,7 @@ type Key struct {
 var sections = []Section{
 	{About: "Where the server listens, where it keeps its data, and what it logs."},
 	{Name: "http", About: "What clients may hold of the server: connections, memory and time."},
-	{Name: "tls", About: "Encryption of the public address."},
+	{Name: "tls", About: "Encryption of the addresses."},
 	{Name: "admin", About: "An address of its own for operators."},
 	{Name: "auth", About: "API keys."},
 	{Name: "log", About: "The event log: where it is, and how durable and large."},

@@ -4,6 +4,7 @@ package query
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -455,12 +456,13 @@ func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error)
 	return out, nil
 }
 
+func dimensionNames(v *catalog.View) string { return cmp.Or(strings.Join(v.Dimensions, ", "), "none") }
+
 func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error) {
 	var out []Dimension
 	for i, name := range q.GroupBy {
 		if !slices.Contains(v.Dimensions, name) {
-			return nil, invalid("group_by", "view %s has no dimension %q; it has %s", v.Name, name,
-				strings.Join(v.Dimensions, ", "))
+			return nil, invalid("group_by", "view %s has no dimension %q; it has %s", v.Name, name, dimensionNames(v))
 		}
 		if slices.Contains(q.GroupBy[:i], name) {
 			return nil, invalid("group_by", "%q is listed twice", name)
@@ -478,7 +480,7 @@ func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) 
 	for i := range out {
 		if !slices.Contains(v.Dimensions, out[i].Dimension) {
 			return nil, invalid("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension,
-				strings.Join(v.Dimensions, ", "))
+				dimensionNames(v))
 		}
 		out[i].Type = c.DimensionType(v, out[i].Dimension)
 		if err := out[i].resolve(out[i].Type); err != nil {

@@ -294,13 +294,31 @@ func (c *Surveyed) NumberType() (catalog.FieldType, error) {
 		return t, err
 	case c.Values() == 0:
 		return "", fmt.Errorf("column %s has no values", c.Name)
-	case c.word != "" && c.integers+c.decimals+c.numbers > 0:
-		return "", fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
-			c.Name, c.word, strconv.Quote(c.word))
+	case c.mixed() != nil:
+		return "", c.mixed()
 	case c.texts > 0:
 		return "", fmt.Errorf("column %s holds %q at %s, which is no number", c.Name, excerpt(c.odd), c.place)
 	}
 	return "", fmt.Errorf("column %s holds no numbers", c.Name)
+}
+
+// FieldType returns the type with which the column is declared. It fails for numbers beside a text that often stands
+// for a missing value, because the field would be a text for ever.
+func (c *Surveyed) FieldType() (catalog.FieldType, error) {
+	t, err := c.Type()
+	if err == nil {
+		err = c.mixed()
+	}
+	return t, err
+}
+
+// mixed returns an error if the column has numbers beside a text that often stands for a missing value.
+func (c *Surveyed) mixed() error {
+	if c.word == "" || c.integers+c.decimals+c.numbers == 0 {
+		return nil
+	}
+	return fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
+		c.Name, c.word, strconv.Quote(c.word))
 }
 
 // floatDigits is how many digits of a decimal number a float64 always keeps.
