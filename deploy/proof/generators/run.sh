@@ -153,6 +153,23 @@ matrix() {
                print line } }' "$work/calls"
 }
 
+# compare NAME generates a client, runs it against a server, and keeps what its calls answered.
+compare() {
+  case " $clients " in
+  *" $1 "*) ;;
+  *)
+    echo "there is no $1"
+    return 1
+    ;;
+  esac
+  if (generate "$1") >"$work/$1.log" 2>&1 && serve "$1" && run_client "$1" >"$work/$1.calls" 2>>"$work/$1.log"; then
+    sed -n "s/^\([A-Za-z]* [0-9]*\)$/$1 \1/p" "$work/$1.calls" >>"$work/calls"
+    return
+  fi
+  cat "$work/$1.log" "$work/$1.calls" 2>/dev/null || true
+  return 1
+}
+
 # A name that was asked for has to run; of all of them, those that can.
 if [ $# -gt 0 ]; then
   for name in $names; do
@@ -170,21 +187,10 @@ for name in $names; do
   fi
   echo "== $name"
   started=$SECONDS
-  case " $clients " in
-  *" $name "*)
-    if (generate "$name") >"$work/$name.log" 2>&1 && serve "$name" && run_client "$name" >"$work/$name.calls" 2>>"$work/$name.log"; then
-      sed -n "s/^\([A-Za-z]* [0-9]*\)$/$name \1/p" "$work/$name.calls" >>"$work/calls"
-    else
-      cat "$work/$name.log" "$work/$name.calls" 2>/dev/null || true
-      failed="$failed $name"
-    fi
-    ;;
+  case $name in
   redocly | spectral) (lint "$name") >"$work/$name.log" 2>&1 || { cat "$work/$name.log"; failed="$failed $name"; } ;;
   schemathesis) serve "$name" && attack || failed="$failed $name" ;;
-  *)
-    echo "there is no $name"
-    failed="$failed $name"
-    ;;
+  *) compare "$name" || failed="$failed $name" ;;
   esac
   stop
   echo "$name: $((SECONDS - started)) s"
