@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"recount/schemas/query"
 	"recount/serving/batchview"
 )
 
@@ -37,13 +38,13 @@ func (f *Failure) Error() string { return f.Text }
 
 // The codes of ClickHouse's exceptions that say how much a statement needs.
 const (
-	codeTooManyRows   = 158
-	codeTimeout       = 159
-	codeTooSlow       = 160
-	codeCancelled     = 394
-	codeTooManyInAll  = 396
-	codeSyntax        = 62
-	codeUnknownDriver = 1001
+	codeTooManyRows  = 158
+	codeTimeout      = 159
+	codeTooSlow      = 160
+	codeCancelled    = 394
+	codeTooManyInAll = 396
+	codeSyntax       = 62
+	codeStdException = 1001
 )
 
 // explained are codes of exceptions whose texts are about the words of a statement. Those of other exceptions may hold
@@ -66,7 +67,7 @@ var explained = map[int]bool{
 
 // broken are codes of exceptions that no statement should cause.
 var broken = map[int]bool{49: true, 74: true, 76: true, 209: true, 210: true, 236: true, 243: true, 999: true,
-	codeUnknownDriver: true}
+	codeStdException: true}
 
 var (
 	exceptionPrefix = regexp.MustCompile(`^Code: \d+\. DB::Exception: `)
@@ -91,7 +92,7 @@ func (s *Statements) failure(ctx context.Context, err error) error {
 	case code == codeUnknownTable: // The client's tables are there, so it is one of ours.
 		return fmt.Errorf("%w: %w", batchview.ErrChanging, err)
 	case code == codeMemory && strings.Contains(e.Error(), "(total)"):
-		return errMemoryBusy
+		return query.ErrMemoryBusy
 	case code == codeMemory:
 		return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the statement needs more than the %d MiB that it may have; "+
 			"read fewer rows or columns, or group by less", s.cfg.Limits.Memory>>20)}

@@ -76,14 +76,11 @@ func (l Limits) settings(ctx context.Context) map[string]string {
 	return s
 }
 
-// ErrScript means that the engine refused a statement of ours.
+// errScript means that the engine refused a statement of ours.
 var errScript = errors.New("the tables of the statement cannot be made")
 
 // errResult means that a result is larger than Limits.ResultBytes.
 var errResult = errors.New("the result is too large")
-
-// errMemoryBusy means that the engine as a whole has no memory for a statement now.
-var errMemoryBusy = query.ErrMemoryBusy
 
 // The codes of exceptions that are handled here.
 const (

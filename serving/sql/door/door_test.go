@@ -31,7 +31,7 @@ import (
 // key is the password that the door of the tests knows.
 const key = "rk_test"
 
-// engine runs statements in a real engine, as the packages behind a door do.
+// engine runs statements in a real engine, as a server does.
 type engine struct {
 	transport http.RoundTripper
 	database  string
