@@ -124,9 +124,11 @@ func shownJSON(v any) string {
 	case json.Number:
 		return v.String()
 	}
-	raw, err := json.Marshal(v)
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return "?"
 	}
-	return escapeControls(string(raw))
+	return escapeControls(strings.TrimSuffix(b.String(), "\n"))
 }
