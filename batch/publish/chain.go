@@ -175,22 +175,22 @@ func lastPublication(ctx context.Context, records record.CommitLog) (last uint64
 	return last, nil
 }
 
-// NamedGeneration returns the generation of the catalog that the newest stored publication names, or 0 (G1). It needs
-// no catalog, so it is for those who may make the next generation before there is a publisher.
-func NamedGeneration(ctx context.Context, records record.CommitLog) (uint64, error) {
+// NamedGeneration returns the newest stored publication and the generation of the catalog that it names, or 0 (G1). It
+// needs no catalog, so it is for those who may make the next generation before there is a publisher.
+func NamedGeneration(ctx context.Context, records record.CommitLog) (publication, generation uint64, err error) {
 	last, err := lastPublication(ctx, records)
 	if err != nil || last == 0 {
-		return 0, err
+		return 0, 0, err
 	}
 	raw, err := records.Get(ctx, record.PublicationKey(last))
 	if err != nil {
-		return 0, fmt.Errorf("read publication %d: %w", last, err)
+		return 0, 0, fmt.Errorf("read publication %d: %w", last, err)
 	}
 	b, err := record.DecodePublication(raw)
 	if err != nil {
-		return 0, fmt.Errorf("read publication %d: %w", last, err)
+		return 0, 0, fmt.Errorf("read publication %d: %w", last, err)
 	}
-	return b.Generation, nil
+	return last, b.Generation, nil
 }
 
 // readBack returns the records from a base to n, ascending. It calls wanted for each record, from n down, which

@@ -13,25 +13,30 @@ import (
 	"recount/deploy/server"
 )
 
-// logFlag lets a new log take the place of a lost one.
-type logFlag struct {
-	ReplaceLog bool `help:"Let a new, empty log replace one that is lost for ever; what had not landed is given up."`
+// replaceFlags let something take the place of what is lost for ever.
+type replaceFlags struct {
+	ReplaceLog     bool `help:"Let a new log replace one that is lost for ever; what had not landed is given up."`
+	ReplaceCatalog bool `help:"Let the newest stored generation of the catalog replace ones that are lost for ever."`
+}
+
+func (f replaceFlags) replace() server.Replace {
+	return server.Replace{Log: f.ReplaceLog, Catalog: f.ReplaceCatalog}
 }
 
 type upCmd struct {
 	fileFlag
-	logFlag
+	replaceFlags
 	settable
 }
 
 // Run runs every role until the context ends.
 func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
-	return serve(ctx, c.fileFlag, s, std, server.Options{Roles: server.AllRoles, ReplaceLog: c.ReplaceLog})
+	return serve(ctx, c.fileFlag, s, std, server.Options{Roles: server.AllRoles, Replace: c.replace()})
 }
 
 type serveCmd struct {
 	fileFlag
-	logFlag
+	replaceFlags
 	settable
 	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ${enum}."`
 }
@@ -42,7 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, s *settingsFlags, std streams) error
 	if err != nil {
 		return usageError{err}
 	}
-	return serve(ctx, c.fileFlag, s, std, server.Options{Roles: roles, ReplaceLog: c.ReplaceLog})
+	return serve(ctx, c.fileFlag, s, std, server.Options{Roles: roles, Replace: c.replace()})
 }
 
 func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o server.Options) error {

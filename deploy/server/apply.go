@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"recount/batch/publish"
 	"recount/deploy/server/generations"
 	"recount/schemas/declaration"
 	"recount/schemas/openapi"
@@ -41,12 +40,17 @@ func ApplyStored(ctx context.Context, cfg Config, dry bool) (changes openapi.Cha
 	if err := checkSameData(ctx, cfg, e); err != nil {
 		return changes, err
 	}
-	named, err := publish.NamedGeneration(ctx, e.records)
-	if err != nil {
-		return changes, err
+	var named generations.Named
+	if !dry {
+		if err := e.openLog(ctx, cfg, nil, nil); err != nil {
+			return changes, fmt.Errorf("log: %w", err)
+		}
+		if named, err = namedGeneration(ctx, e); err != nil {
+			return changes, err
+		}
 	}
 	chain, err := generations.Open(ctx, generations.Config{Bucket: cfg.Bucket, Code: Version(),
-		Named: func() uint64 { return named }}, e.records)
+		Named: func() generations.Named { return named }}, e.records)
 	if err != nil {
 		return changes, err
 	}

@@ -108,11 +108,69 @@ func TestCatalogSpreads(t *testing.T) {
 	post(t, s, `{"specversion":"1.0","id":"s13","type":"sale","time":"2024-01-01T10:00:00Z"}`)
 }
 
-// TestLostGeneration: while a publication names a generation that is missing, neither a start nor recount config apply
-// gives its number again (G1). A start without any generation is refused. It is not parallel: a process has one
-// embedded ClickHouse.
+// TestLostGeneration: where the newest generations are gone that a publication or a message of the log names, neither
+// a start nor recount config apply gives their numbers again (G1), and both say what named them. An operator can give
+// them up. It is not parallel: a process has one embedded ClickHouse.
 func TestLostGeneration(t *testing.T) {
-	cfg := countedConfig(t)
+	for name, published := range map[string]bool{"publication ": true, "message 1 of partition 0": false} {
+		t.Run(name, func(t *testing.T) {
+			cfg := countedConfig(t)
+			cfg.Log.Partitions = 1
+			loseGeneration(t, cfg, published)
+			changed := cfg
+			changed.Events = maps.Clone(cfg.Events)
+			changed.Events["order"] = &catalog.EventType{}
+			key := filepath.Join(cfg.DataDir, "s3", "objects", "recount", record.GenerationKey(2))
+			refused := func(did string, err error) {
+				t.Helper()
+				for _, want := range []string{name, " names generation 2 of the catalog", record.GenerationKey(2),
+					"--replace-catalog"} {
+					if !errors.Is(err, record.ErrMissing) || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s: got %v, want %s", did, err, want)
+					}
+				}
+				if _, err := os.Stat(key); !errors.Is(err, os.ErrNotExist) {
+					t.Fatalf("%s: generation 2 was made again: %v", did, err)
+				}
+			}
+			_, err := ApplyStored(t.Context(), changed, false)
+			refused("config apply", err)
+			undeclared := cfg
+			undeclared.Events = nil
+			undeclared.Views = nil
+			for _, c := range []Config{undeclared, cfg, changed} {
+				_, err = Open(t.Context(), c, Options{Roles: AllRoles})
+				refused("start", err)
+			}
+			if err := os.Remove(strings.Replace(key, record.GenerationKey(2), record.GenerationKey(1), 1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err = Open(t.Context(), changed, Options{Roles: AllRoles}); err == nil ||
+				!strings.Contains(err.Error(), record.GenerationKey(1)) {
+				t.Errorf("a start without any generation: got %v", err)
+			}
+			s, err := Open(t.Context(), changed, Options{Roles: AllRoles, Replace: Replace{Catalog: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g := s.generations.Current(); g.N != 3 || g.Catalog.Events["order"] == nil {
+				t.Errorf("the file became generation %d", g.N)
+			}
+			if err := s.close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// loseGeneration makes generation 2 of the catalog, one event that names it, and a publication that does, and removes
+// the generation.
+func loseGeneration(t *testing.T, cfg Config, published bool) {
+	t.Helper()
+	cfg.Landing.Interval = time.Hour
+	if published {
+		cfg.Landing.Interval = time.Second
+	}
 	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
 	if err != nil {
 		t.Fatal(err)
@@ -126,40 +184,15 @@ func TestLostGeneration(t *testing.T) {
 		t.Fatal(err)
 	}
 	postSource(t, s, "shop", "1")
-	for deadline := time.Now().Add(20 * time.Second); s.publisher.State().Generation() != 2; {
+	for deadline := time.Now().Add(20 * time.Second); published && s.publisher.State().Generation() != 2; {
 		if _, err := s.publisher.Recompute(t.Context()); err != nil || time.Now().After(deadline) {
 			t.Fatalf("publication %d: %v", s.publisher.State().N, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	stop()
-	changed := cfg
-	changed.Events = maps.Clone(cfg.Events)
-	changed.Events["order"] = &catalog.EventType{}
-	for _, lost := range []uint64{2, 1} {
-		path := filepath.Join(cfg.DataDir, "s3", "objects", "recount", record.GenerationKey(lost))
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ApplyStored(t.Context(), changed, false); !errors.Is(err, record.ErrMissing) {
-			t.Errorf("without generation %d, config apply: got %v", lost, err)
-		}
-		s, err := Open(t.Context(), changed, Options{Roles: AllRoles})
-		switch {
-		case lost == 1 && !errors.Is(err, record.ErrMissing):
-			t.Errorf("a start without any generation: got %v", err)
-		case lost == 2 && err != nil:
-			t.Errorf("a start without the newest generation: %v", err)
-		case lost == 2 && s.generations.Current().N != 1:
-			t.Errorf("a start has made generation %d", s.generations.Current().N)
-		}
-		if err == nil {
-			if err := s.close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("generation %d was made again: %v", lost, err)
-		}
+	path := filepath.Join(cfg.DataDir, "s3", "objects", "recount", record.GenerationKey(2))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 }

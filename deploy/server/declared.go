@@ -8,14 +8,17 @@ import (
 
 	"recount/batch/publish"
 	"recount/deploy/server/generations"
+	"recount/schemas/eventbatch"
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/speed/eventlog"
 )
 
 // openCatalog reads the generations of the catalog, and applies what the configuration file declares. The first start
 // makes the first generation of it, also over data that an older program has stored (G2).
 func (s *Server) openCatalog(ctx context.Context) (err error) {
-	if s.namedBefore, err = publish.NamedGeneration(ctx, s.engines.records); err != nil {
+	if s.namedBefore, err = namedGeneration(ctx, s.engines); err != nil {
 		return err
 	}
 	s.generations, err = generations.Open(ctx, generations.Config{Bucket: s.cfg.Bucket, Code: Version(),
@@ -23,17 +26,20 @@ func (s *Server) openCatalog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.replace.Catalog {
+		if err := s.generations.Replace(ctx, s.namedBefore.N); err != nil {
+			return err
+		}
+	}
+	if err := generations.CheckNamed(s.generations.Current(), s.namedBefore); err != nil {
+		return err
+	}
 	if s.cfg.declares() || s.generations.Current().N == 0 {
 		_, d, err := s.generations.Apply(ctx, s.declared, false)
-		switch {
-		case errors.Is(err, record.ErrMissing) && s.generations.Current().N > 0:
-			s.logger.Error("the declarations of the configuration are not applied, and nothing is published, until an "+
-				"operator acts; the stored ones are used", "error", err)
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("apply the declarations of the configuration: %w", err)
-		default:
-			logDifference(s.logger, d)
 		}
+		logDifference(s.logger, d)
 	}
 	s.catalog = s.generations.Catalog()
 	changes, err := storedChanges(ctx, s.engines.records, s.catalog)
@@ -46,13 +52,52 @@ func (s *Server) openCatalog(ctx context.Context) (err error) {
 	return nil
 }
 
-// namedGeneration returns the highest generation that a publication names (G1).
-func (s *Server) namedGeneration() uint64 {
+// namedGeneration returns the highest generation that is known to have existed (G1).
+func (s *Server) namedGeneration() generations.Named {
 	if s.publisher == nil {
 		return s.namedBefore // Publications are read after the catalog.
 	}
-	return max(s.namedBefore, s.publisher.State().Generation())
+	if newest := s.publisher.State(); newest.Generation() > s.namedBefore.N {
+		return generations.Named{N: newest.Generation(), By: fmt.Sprint("publication ", newest.N)}
+	}
+	return s.namedBefore
 }
+
+// namedGeneration returns the highest generation that the newest publication or one of the last messages of the log
+// names (G1). A caller reads it before the catalog, because a generation may be made meanwhile.
+func namedGeneration(ctx context.Context, e *engines) (named generations.Named, err error) {
+	publication, n, err := publish.NamedGeneration(ctx, e.records)
+	if err != nil {
+		return named, err
+	}
+	named = generations.Named{N: n, By: fmt.Sprint("publication ", publication)}
+	for p := range e.log.Partitions() {
+		first, next, err := e.log.Bounds(ctx, p)
+		if err != nil {
+			return named, err
+		}
+		for seq := next; seq > first && next-seq < askedMessages; {
+			seq--
+			m, err := e.log.Get(ctx, p, seq)
+			if errors.Is(err, position.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return named, err
+			}
+			// A message that is corrupt stops its partition (C7), and says nothing here.
+			if h, err := eventbatch.ReadHeader(m.Data); err == nil && h.Generation > named.N {
+				named = generations.Named{N: h.Generation, By: fmt.Sprintf("message %d of partition %d", seq, p)}
+			}
+		}
+	}
+	return named, nil
+}
+
+// askedMessages is how many of the last messages of a partition are asked for the generation by which they were
+// decoded. Messages that are gone have been published. Heartbeats name none. Processes that had not yet read a new
+// generation may have appended a few after others had.
+const askedMessages = 16
 
 // declares reports whether the configuration declares anything. One that does not leaves the catalog as it is stored.
 func (c *Config) declares() bool { return len(c.Events)+len(c.Views) > 0 }

@@ -51,28 +51,35 @@ func (s *Server) foreseeParts(ctx context.Context, e *verify.Evidence) error {
 	if _, err := s.findInstallation(ctx); err != nil {
 		return err
 	}
+	if err := s.checkLogOwner(ctx); err != nil {
+		return err
+	}
+	if err := s.checkStreams(ctx); err != nil {
+		return err
+	}
+	if e.Cells != nil {
+		owner, err := e.Cells.Installation(ctx)
+		if err == nil && owner != "" {
+			err = s.checkSQLOwner(owner)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.foreseeCatalog(ctx)
+}
+
+// foreseeCatalog is what openCatalog checks before it applies what the configuration declares.
+func (s *Server) foreseeCatalog(ctx context.Context) error {
+	named, err := namedGeneration(ctx, s.engines)
+	if err != nil {
+		return err
+	}
 	stored, err := s.cfg.storedCatalog(ctx, s.engines.records)
 	if err != nil {
 		return err
 	}
-	named, err := publish.NamedGeneration(ctx, s.engines.records)
-	if err == nil && stored.N == 0 {
-		err = generations.CheckNamed(stored, named)
-	}
-	if err != nil {
-		return err
-	}
-	if err := s.checkLogOwner(ctx); err != nil {
-		return err
-	}
-	if err := s.checkStreams(ctx); err != nil || e.Cells == nil {
-		return err
-	}
-	owner, err := e.Cells.Installation(ctx)
-	if err != nil || owner == "" {
-		return err
-	}
-	return s.checkSQLOwner(owner)
+	return generations.CheckNamed(stored, named)
 }
 
 // foreseeSeals is what beginPartitions checks.

@@ -190,7 +190,7 @@ func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
 	if err != nil {
 		return err
 	}
-	if !used && chain.Head.Seq > position.First && !s.replace {
+	if !used && chain.Head.Seq > position.First && !s.replace.Log {
 		return fmt.Errorf("%w: events of a log have landed in the object store %s, but the log %s is new and empty; "+
 			"put the log back, or, if it is lost for ever, start once with --replace-log: events that had not landed "+
 			"are given up", errForeign, s.lakePlace(), s.logPlace())
@@ -344,7 +344,7 @@ func (s *Server) checkLogOwner(ctx context.Context) error {
 		return fmt.Errorf(other+"Another server uses the object store with that log, or this log was replaced. Put "+
 			"log %s back, or use another object_store.url for this log", errForeign, s.logPlace(), log.ID(),
 			s.lakePlace(), current, current)
-	case !s.replace:
+	case !s.replace.Log:
 		return fmt.Errorf(other+"This log is new and empty. If another server uses the object store, stop here: one "+
 			"object store has one log. If the log is lost for ever, start once with --replace-log: events that had "+
 			"not landed are given up", errForeign, s.logPlace(), log.ID(), s.lakePlace(), current)
@@ -370,7 +370,7 @@ func (s *Server) checkStreams(ctx context.Context) error {
 		if chain.Installation == "" && chain.Head.Seq == position.First {
 			continue
 		}
-		if !s.replace {
+		if !s.replace.Log {
 			return fmt.Errorf("%w: the log %s has lost the stream of partition %d. Put it back from a copy of the "+
 				"log, or, if it is lost for ever, start once with --replace-log: events of the partition that had not "+
 				"landed are given up", errForeign, s.logPlace(), p)

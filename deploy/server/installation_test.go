@@ -242,7 +242,7 @@ func TestForeignParts(t *testing.T) {
 		}
 		replaceDir(t, filepath.Join(cfg.DataDir, c.part), c.from)
 		before := namesOf(t, cfg.DataDir)
-		s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, ReplaceLog: c.replace})
+		s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Replace: Replace{Log: c.replace}})
 		if c.refusal != "" {
 			if d := cmp.Diff(before, namesOf(t, cfg.DataDir)); d != "" {
 				t.Errorf("%s: the refused start has left or removed: %s", name, d)
@@ -373,7 +373,7 @@ func TestSplitBrain(t *testing.T) {
 	if !errors.Is(err, errForeign) || !strings.Contains(err.Error(), "one object store has one log") {
 		t.Fatalf("a second log: got %v, want errForeign", err)
 	}
-	s, err := Open(t.Context(), second, Options{Roles: AllRoles, ReplaceLog: true})
+	s, err := Open(t.Context(), second, Options{Roles: AllRoles, Replace: Replace{Log: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,7 +382,7 @@ func TestSplitBrain(t *testing.T) {
 	publishAll(t, s, 30)
 	stop()
 	for _, replace := range []bool{false, true} {
-		_, err := Open(t.Context(), first, Options{Roles: AllRoles, ReplaceLog: replace})
+		_, err := Open(t.Context(), first, Options{Roles: AllRoles, Replace: Replace{Log: replace}})
 		if !errors.Is(err, errForeign) || !strings.Contains(err.Error(), "this log was replaced") {
 			t.Errorf("the log that was replaced: got %v, want errForeign", err)
 		}
@@ -442,7 +442,7 @@ func TestOlderData(t *testing.T) {
 	if _, err := Open(t.Context(), older, Options{Roles: AllRoles}); !errors.Is(err, errForeign) {
 		t.Errorf("older data without its log: got %v, want errForeign", err)
 	}
-	s, err := Open(t.Context(), older, Options{Roles: AllRoles, ReplaceLog: true})
+	s, err := Open(t.Context(), older, Options{Roles: AllRoles, Replace: Replace{Log: true}})
 	if err != nil {
 		t.Fatalf("older data, whose log is lost: %v", err)
 	}

@@ -40,9 +40,17 @@ type Options struct {
 	Logger *slog.Logger // nil discards
 	// Registry receives the metrics of all components, and /metrics shows them. Nil means a new registry.
 	Registry Registry
-	// ReplaceLog lets a new, empty log take the place of the one that the installation had (L8). Events that
-	// had not landed are given up.
-	ReplaceLog bool
+	Replace  Replace
+}
+
+// Replace says which parts that are lost for ever may be replaced.
+type Replace struct {
+	// Log lets a new, empty log take the place of the one that the installation had (L8). Events that had not landed
+	// are given up.
+	Log bool
+	// Catalog lets the newest generation of the catalog that is stored take the place of later ones (G1). What these
+	// declared is given up.
+	Catalog bool
 }
 
 // Registry is where a process registers its metrics and gathers them.
@@ -57,7 +65,7 @@ type Server struct {
 	roles    Roles
 	logger   *slog.Logger
 	registry Registry
-	replace  bool // Options.ReplaceLog
+	replace  Replace
 	lock     *os.File
 	made     []string // folders that this start has made; nil once an installation refers to them
 
@@ -65,8 +73,8 @@ type Server struct {
 	engines      *engines
 	declared     *catalog.Catalog // by the configuration
 	generations  *generations.Chain
-	namedBefore  uint64           // the generation that the newest publication named when this process began
-	catalog      *catalog.Catalog // of the generation with which this process began
+	namedBefore  generations.Named // what named the highest generation when this process began
+	catalog      *catalog.Catalog  // of the generation with which this process began
 	marks        *janitor.Marks
 	feed         *feed.Feed          // of the log, for landing and the real-time views
 	tally        *tally              // nil without the ingest role
@@ -96,7 +104,7 @@ type Server struct {
 
 // Open starts every part after the parts it depends on, and listens last. Nothing is accepted before Run.
 func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
-	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry, replace: o.ReplaceLog,
+	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry, replace: o.Replace,
 		// The batch engine and the rows that wait for ClickHouse leave an eighth of the memory (publish.Config).
 		held: semaphore.NewWeighted(cfg.Batch.Memory / 8)}
 	if s.registry == nil {

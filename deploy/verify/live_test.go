@@ -32,7 +32,8 @@ func (w *world) serve(t *testing.T) string {
 func (w *world) start(t *testing.T) (url string, end func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	s, err := server.Open(ctx, w.cfg, server.Options{Roles: server.AllRoles, ReplaceLog: w.logRemoved})
+	s, err := server.Open(ctx, w.cfg, server.Options{Roles: server.AllRoles,
+		Replace: server.Replace{Log: w.logRemoved}})
 	if err != nil {
 		t.Fatal(err)
 	}

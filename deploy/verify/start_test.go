@@ -55,6 +55,7 @@ var startFaults = []struct {
 	{"stop", []damaged{{bucket + "land/e000001/p000/*", "missing"}}},
 	{"refuse", []damaged{{bucket + "land/e000001/p000/*", "missing"}, {"log", "older"}}},
 	{"refuse", []damaged{{bucket + "publish/0*", "flipped"}}},
+	{"refuse", []damaged{{bucket + "catalog/0*", "missing"}}},
 	{"refuse", []damaged{{"clickhouse", "foreign"}}},
 }
 

@@ -29,9 +29,9 @@ type Config struct {
 	Code   string        // version of the program, which records hold
 	// Every is how often Run looks for the next generation. 0 means DefaultEvery.
 	Every time.Duration
-	// Named returns the highest generation that a publication names. No generation is made while that one is missing,
-	// because its number would be given twice. Nil means that none is named.
-	Named      func() uint64
+	// Named returns the highest generation that a publication or a message names. No generation is made while that one
+	// is missing, because its number would be given twice. Nil means that none is named.
+	Named      func() Named
 	Now        func() time.Time      // nil means time.Now
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil registers nothing

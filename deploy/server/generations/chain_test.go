@@ -146,7 +146,8 @@ func TestNamedGeneration(t *testing.T) {
 	records := &recordtest.Memory{}
 	propose(t, open(t, records), "a")
 	named := uint64(2)
-	c, err := Open(t.Context(), Config{Bucket: time.Hour, Named: func() uint64 { return named }}, records)
+	c, err := Open(t.Context(), Config{Bucket: time.Hour,
+		Named: func() Named { return Named{named, "publication 7"} }}, records)
 	if err != nil {
 		t.Fatal(err)
 	}

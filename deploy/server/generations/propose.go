@@ -114,12 +114,9 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 		if !n.changes(current) {
 			return current, nil
 		}
-		r := &record.Generation{N: current.N + 1, Previous: current.Digest, Bucket: c.cfg.Bucket,
-			Declarations: n.declared.Complete(), File: n.file.Complete(), Discovered: n.discoveredNames(),
-			Undecided: n.undecidedMembers(), By: by, Code: c.cfg.Code, Attempt: attempt, Created: c.cfg.Now().UTC()}
-		won, err := c.create(ctx, r)
+		won, err := c.create(ctx, c.after(current, n, by, attempt))
 		if err != nil {
-			return nil, fmt.Errorf("create generation %d of the catalog: %w", r.N, err)
+			return nil, fmt.Errorf("create generation %d of the catalog: %w", current.N+1, err)
 		}
 		if won != nil {
 			return won, nil
@@ -128,21 +125,49 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 	return nil, ErrBusy
 }
 
-// named returns the highest generation that a publication names.
-func (c *Chain) named() uint64 {
+// after returns the record of the generation after the current one.
+func (c *Chain) after(current *Generation, n next, by record.Author, attempt string) *record.Generation {
+	return &record.Generation{N: current.N + 1, Previous: current.Digest, Bucket: c.cfg.Bucket,
+		Declarations: n.declared.Complete(), File: n.file.Complete(), Discovered: n.discoveredNames(),
+		Undecided: n.undecidedMembers(), By: by, Code: c.cfg.Code, Attempt: attempt, Created: c.cfg.Now().UTC()}
+}
+
+// Replace puts copies of the newest stored generation in the place of those up to n, which are lost for ever. The next
+// change then gets a number that nothing names yet.
+func (c *Chain) Replace(ctx context.Context, n uint64) error {
+	attempt := rand.Text()
+	for current := c.Current(); current.N < n; current = c.Current() {
+		same := next{record.DeclarationsOf(current.Catalog), current.file(), current.Catalog.Discovered,
+			current.Catalog.Undecided}
+		if _, err := c.create(ctx, c.after(current, same, record.ByFile, attempt)); err != nil {
+			return fmt.Errorf("replace generation %d of the catalog: %w", current.N+1, err)
+		}
+	}
+	return nil
+}
+
+// Named is a generation that something other than its own record names.
+type Named struct {
+	N  uint64
+	By string // what names it, for errors
+}
+
+// named returns the highest generation that is known to have existed.
+func (c *Chain) named() Named {
 	if c.cfg.Named == nil {
-		return 0
+		return Named{}
 	}
 	return c.cfg.Named()
 }
 
-// CheckNamed returns an error if a publication names a later generation than the one that is stored last.
-func CheckNamed(current *Generation, named uint64) error {
-	if named <= current.N {
+// CheckNamed returns an error if a later generation is named than the one that is stored last.
+func CheckNamed(current *Generation, named Named) error {
+	if named.N <= current.N {
 		return nil
 	}
-	return fmt.Errorf("%w: a publication names generation %d of the catalog, and the newest one that is stored is %d; "+
-		"restore %s and later ones from a copy of the bucket", record.ErrMissing, named, current.N,
+	return fmt.Errorf("%w: %s names generation %d of the catalog, and the newest one that is stored is %d; restore %s "+
+		"and later ones from a copy of the bucket, or, if they are lost for ever, start once with --replace-catalog: "+
+		"what they declared is given up", record.ErrMissing, named.By, named.N, current.N,
 		record.GenerationKey(current.N+1))
 }
 
