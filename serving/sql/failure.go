@@ -78,11 +78,11 @@ var (
 )
 
 // failure returns what a client is told of an error. Errors that are not about the statement stay what they are.
-func (s *Statements) failure(ctx context.Context, err error) error {
+func (l Limits) failure(ctx context.Context, err error) error {
 	var e Exception
 	switch {
 	case errors.Is(err, errResult):
-		return s.tooLarge()
+		return l.tooLarge()
 	case !errors.As(err, &e) || errors.Is(err, errScript) || isRefusal(err):
 		return err
 	case ctx.Err() != nil:
@@ -95,12 +95,12 @@ func (s *Statements) failure(ctx context.Context, err error) error {
 		return query.ErrMemoryBusy
 	case code == codeMemory:
 		return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the statement needs more than the %d MiB that it may have; "+
-			"read fewer rows or columns, or group by less", s.cfg.Limits.Memory>>20)}
+			"read fewer rows or columns, or group by less", l.Memory>>20)}
 	case code == codeTooManyInAll || code == codeTooManyRows:
-		return s.tooLarge()
+		return l.tooLarge()
 	case code == codeTimeout || code == codeTooSlow || code == codeCancelled:
-		return &Failure{Kind: TooSlow, Text: "the statement took longer than it may (query.timeout); read fewer " +
-			"rows or columns"}
+		return &Failure{Kind: TooSlow, Text: "the statement took longer than it may (query.timeout, or its " +
+			"max_execution_time); read fewer rows or columns"}
 	case broken[code]:
 		return err
 	case explained[code]:
@@ -120,10 +120,10 @@ func nameOf(e Exception) string {
 	return "UNKNOWN_EXCEPTION"
 }
 
-func (s *Statements) tooLarge() error {
-	return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the result has more than %d rows or %d MiB (sql.rows, "+
-		"sql.result); read fewer, or in parts with a condition on time", s.cfg.Limits.Rows,
-		s.cfg.Limits.ResultBytes>>20)}
+func (l Limits) tooLarge() error {
+	return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the result has more than %d rows or %d bytes (sql.rows, "+
+		"sql.result, or a setting of the statement); read fewer, or in parts with a condition on time", l.Rows,
+		l.ResultBytes)}
 }
 
 // maxExplanation bounds the text of a failure.

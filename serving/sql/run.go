@@ -29,14 +29,20 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 	if err := checkSettings(r.settings); err != nil {
 		return nil, err
 	}
+	limits := s.cfg.Limits.tightened(r.settings)
+	if limits.Timeout < s.cfg.Limits.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limits.Timeout)
+		defer cancel()
+	}
 	r.SQL = st.Text
-	used, err := s.decide(ctx, r)
+	used, err := s.decide(ctx, &r)
 	if err != nil {
-		return nil, s.failure(ctx, err)
+		return nil, limits.failure(ctx, err)
 	}
 	a, err := s.run(ctx, tenant, r, used)
 	if err != nil {
-		return nil, s.failure(ctx, err)
+		return nil, limits.failure(ctx, err)
 	}
 	a.Format = r.Format
 	return a, nil
@@ -44,7 +50,7 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 
 // decide returns the tables that a statement reads, or why it may not run. The engine parses it for that, and does
 // nothing else.
-func (s *Statements) decide(ctx context.Context, r Request) ([]string, error) {
+func (s *Statements) decide(ctx context.Context, r *Request) ([]string, error) {
 	var tree []byte
 	err := s.cfg.Engine(ctx, func(session Session) error {
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
@@ -62,7 +68,9 @@ func (s *Statements) decide(ctx context.Context, r Request) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return guard.Decide(strings.TrimSuffix(string(tree), "\n"), namesOf(s.cfg.Catalog.Catalog()))
+	text := strings.TrimSuffix(string(tree), "\n")
+	r.takesLimit = guard.TakesLimit(text)
+	return guard.Decide(text, namesOf(s.cfg.Catalog.Catalog()))
 }
 
 // parseMemory is how much memory the engine may use to parse a statement.
@@ -139,29 +147,6 @@ func formatOf(clause, asked string) (string, error) {
 	}
 	return "", &Failure{Kind: BadFormat, Text: "the format " + quoted(name) + " is not allowed; use one of json, " +
 		"csv, ndjson, tsv, arrow, parquet, or ClickHouse's " + strings.Join(slices.Sorted(maps.Keys(mediaTypes)), ", ")}
-}
-
-// allowedSettings are what a statement may set: how results are written, and what operations mean that other systems
-// define otherwise. None has to do with what is read, or at which cost.
-var allowedSettings = map[string]bool{
-	"aggregate_functions_null_for_empty": true, "date_time_output_format": true, "group_by_use_nulls": true,
-	"join_use_nulls": true, "union_default_mode": true, "output_format_arrow_string_as_string": true,
-	"output_format_csv_crlf_end_of_line": true, "output_format_json_quote_64bit_floats": true,
-	"output_format_json_quote_64bit_integers": true, "output_format_json_quote_decimals": true,
-	"output_format_json_quote_denormals": true, "output_format_parquet_compression_method": true,
-	"output_format_parquet_string_as_string": true, "output_format_arrow_compression_method": true,
-	"transform_null_in": true, "prefer_column_name_to_alias": true, "session_timezone": true,
-}
-
-// checkSettings refuses a setting that is not allowed. None is ignored, because the result would not be what was asked.
-func checkSettings(settings map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		if !allowedSettings[name] {
-			return &Failure{Kind: Refused, Text: "the setting " + quoted(name) + " is not allowed; allowed are " +
-				strings.Join(slices.Sorted(maps.Keys(allowedSettings)), ", ")}
-		}
-	}
-	return nil
 }
 
 // isRefusal reports whether an error says why a statement may not run.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 
 	"recount/schemas/catalog"
@@ -80,7 +79,8 @@ type Request struct {
 	// Settings are those beside the statement, which may have more.
 	Settings map[string]string
 
-	settings map[string]string // all of them, checked
+	settings   map[string]string // all of them, checked
+	takesLimit bool              // the engine can cut the result (guard.TakesLimit)
 }
 
 // Answer is the result of a statement.
@@ -185,10 +185,14 @@ const (
 
 // execute runs the script and the statement in one session, and again with more memory if the statement needed it.
 func (s *Statements) execute(ctx context.Context, script []step, r Request, memory *query.Share) ([]byte, error) {
-	settings := s.cfg.Limits.settings(ctx)
-	room := memory.Room(s.cfg.Limits.Memory)
+	limits := s.cfg.Limits.tightened(r.settings)
+	settings := limits.settings(ctx)
+	if r.takesLimit {
+		maps.Copy(settings, cut(r.settings, limits.Rows))
+	}
+	room := memory.Room(limits.Memory)
 	// A result is held twice on its way from the engine.
-	if err := memory.Grow(ctx, 2*s.cfg.Limits.ResultBytes); err != nil {
+	if err := memory.Grow(ctx, 2*limits.ResultBytes); err != nil {
 		return nil, err
 	}
 	size := min(firstMemory, room)
@@ -198,10 +202,13 @@ func (s *Statements) execute(ctx context.Context, script []step, r Request, memo
 		}
 		settings["max_memory_usage"] = strconv.FormatInt(size, 10)
 		body, err := s.once(ctx, script, r, settings)
+		if err == nil && int64(len(body)) > limits.ResultBytes {
+			err = errResult
+		}
 		memory.Shrink(size)
 		switch {
 		case err == nil:
-			memory.Shrink(2*s.cfg.Limits.ResultBytes - int64(len(body)))
+			memory.Shrink(2*limits.ResultBytes - int64(len(body)))
 			return body, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -231,32 +238,12 @@ func (s *Statements) once(ctx context.Context, script []step, r Request, setting
 		if err := session.Set(settings); err != nil { // They come last: no limit can be changed by a client.
 			return fmt.Errorf("%w: %w", errScript, err)
 		}
-		result, err := session.Query(r.SQL, r.Parameters, r.Format, r.Revision)
-		if err == nil && int64(len(result)) > s.cfg.Limits.ResultBytes {
-			err = errResult
-		}
-		body = result
+		var err error
+		body, err = session.Query(r.SQL, r.Parameters, r.Format, r.Revision)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return body, nil
-}
-
-// setChosen gives a session the settings that the client has chosen, one by one, so that a wrong value is told from
-// another and from a mistake of ours.
-func setChosen(session Session, settings map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		err := session.Set(map[string]string{name: settings[name]})
-		var e Exception
-		switch {
-		case errors.As(err, &e) && e.ExceptionCode() != codeMemory:
-			return &Failure{Kind: Invalid, Text: "the setting " + name + " does not take the value " +
-				quoted(settings[name]), Code: e.ExceptionCode(), Name: nameOf(e)}
-		case err != nil:
-			return fmt.Errorf("%w: %w", errScript, err)
-		}
-	}
-	return nil
 }

@@ -81,7 +81,7 @@ func systemSteps(name string, c *catalog.Catalog) []step {
 		}
 		return temporary(name, tableColumns(), b.rows)
 	case systemSettings:
-		for _, s := range slices.Sorted(maps.Keys(allowedSettings)) {
+		for _, s := range settingsOfStatements() {
 			b.texts(s, "", "", "", "")
 			b.bytes(0, 0, 0)
 		}

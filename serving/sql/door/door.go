@@ -105,11 +105,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel, err := withTime(access.NewContext(r.Context(), p), statement.Settings)
-	if err != nil {
-		return err
-	}
-	defer cancel()
+	ctx := access.NewContext(r.Context(), p)
 	w.Header().Set("X-Clickhouse-Query-Id", queryID(r))
 	return d.cfg.Run(w, r.WithContext(ctx), statement, func(w http.ResponseWriter, a *Result) error {
 		h := w.Header()
