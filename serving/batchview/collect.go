@@ -23,10 +23,10 @@ type collector struct {
 	// held is how many bytes of the scan's share the part has.
 	held int64
 
-	// group is 1 in the row of a group, else 0.
-	group    uint8
-	window   int32
-	code     uint32
+	// window is that of the current row. It stays the first one if there are no others.
+	window int32
+	code   uint32
+	// events are those of the current row. Each row of the table has some, so a row without events is no group.
 	events   uint64
 	dims     []dimCell
 	measures []measureCell
@@ -42,10 +42,7 @@ type collector struct {
 
 	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
-	// codes, countsOverflow and readsStates are those of the statement.
-	codes          *codes
-	countsOverflow bool
-	readsStates    bool
+	st       *statement
 	// union makes the registers of states. It is nil until there is one.
 	union *distinct.Union
 }
@@ -58,27 +55,31 @@ type dimCell struct {
 
 type measureCell struct {
 	query.Measure
-	n      uint64
-	hi     int64
-	lo     uint64
-	float  float64
-	near   floatsum.Near
-	far    string
-	sketch string
+	// countsEvents says that n has no column, because it is the number of events.
+	countsEvents bool
+	n            uint64
+	hi           int64
+	lo           uint64
+	float        float64
+	near         floatsum.Near
+	far          string
+	sketch       string
 }
 
-func newCollector(scan *query.Scan, limit int, codes *codes) *collector {
-	c := &collector{scan: scan, maxGroups: limit, codes: codes, dims: make([]dimCell, len(scan.GroupBy)),
+func newCollector(scan *query.Scan, limit int, st *statement) *collector {
+	c := &collector{scan: scan, maxGroups: limit, st: st, dims: make([]dimCell, len(scan.GroupBy)),
 		measures: make([]measureCell, len(scan.Measures))}
 	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)),
 		Measures: make([][]query.Acc, len(scan.Measures))}
-	c.dest = []any{&c.group, &c.window}
-	if codes != nil {
+	if isWindowed(scan) {
+		c.dest = append(c.dest, &c.window)
+	}
+	if st.codes != nil {
 		c.dest = append(c.dest, &c.code)
 	}
 	for d, dim := range scan.GroupBy {
 		c.part.Dims[d].Type = dim.Type
-		if codes != nil {
+		if st.codes != nil {
 			continue
 		}
 		if dim.Type == catalog.String {
@@ -90,27 +91,55 @@ func newCollector(scan *query.Scan, limit int, codes *codes) *collector {
 	c.dest = append(c.dest, &c.events)
 	for j, m := range scan.Measures {
 		c.measures[j].Measure = m
-		c.dest = append(c.dest, c.measures[j].dest()...)
+		c.measures[j].countsEvents = st.countsEvents(m)
+		c.dest = append(c.dest, c.measures[j].dest(st.hasSketches)...)
 	}
-	c.dest = append(c.dest, &c.partName, &c.overflow.Events, &c.overflow.LeftOut)
+	c.dest = append(c.dest, &c.partName)
+	if st.countsOverflow {
+		c.dest = append(c.dest, &c.overflow.Events, &c.overflow.LeftOut)
+	}
 	return c
 }
 
+// zeros returns the SQL of values for the columns before the name of a part, in a row that is no group. ClickHouse
+// converts them to the types of the columns.
+func (c *collector) zeros() []string {
+	var out []string
+	for _, place := range c.dest {
+		text, isText := place.(*string)
+		switch {
+		case text == &c.partName && isText:
+			return out
+		case isText:
+			out = append(out, "''")
+		default:
+			out = append(out, "0")
+		}
+	}
+	return out
+}
+
 // dest returns pointers to the fields that measureColumns selects.
-func (m *measureCell) dest() []any {
+func (m *measureCell) dest(hasSketches bool) []any {
+	var out []any
+	if !m.countsEvents {
+		out = append(out, &m.n)
+	}
 	switch {
 	case m.Kind == catalog.Count:
-		return []any{&m.n}
+		return out
+	case m.Kind == catalog.Distinct && hasSketches:
+		return append(out, &m.sketch)
 	case m.Kind == catalog.Distinct:
-		return []any{&m.n, &m.sketch}
+		return out
 	case m.SumsFloats():
-		return []any{&m.n, &m.near[0], &m.near[1], &m.near[2], &m.near[3], &m.far}
+		return append(out, &m.near[0], &m.near[1], &m.near[2], &m.near[3], &m.far)
 	case m.Type == catalog.Float64:
-		return []any{&m.n, &m.float}
+		return append(out, &m.float)
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
-		return []any{&m.n, &m.hi, &m.lo}
+		return append(out, &m.hi, &m.lo)
 	}
-	return []any{&m.n, &m.hi}
+	return append(out, &m.hi)
 }
 
 // add appends the row that was scanned last.
@@ -119,13 +148,13 @@ func (c *collector) add(ctx context.Context) error {
 		c.parts = append(c.parts, c.partName)
 	}
 	c.part.Overflow.Add(c.overflow)
-	if c.group == 0 {
+	if c.events == 0 {
 		return nil
 	}
-	if c.codes != nil && !c.codes.read(c.code, c.dims) {
+	if c.st.codes != nil && !c.st.codes.read(c.code, c.dims) {
 		return errNewValue
 	}
-	if !c.countsOverflow {
+	if !c.st.countsOverflow {
 		c.addOverflow()
 	}
 	p := c.part
@@ -139,7 +168,7 @@ func (c *collector) add(ctx context.Context) error {
 	}
 	for j := range c.measures {
 		sketch := len(c.measures[j].sketch)
-		if c.readsStates {
+		if c.st.readsStates {
 			sketch = min(sketch, distinct.MaxRegisterBytes)
 		}
 		bytes += int64(sketch + len(c.measures[j].far))
@@ -171,6 +200,9 @@ func (c *collector) add(ctx context.Context) error {
 }
 
 func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
+	if m.countsEvents {
+		m.n = c.events
+	}
 	switch {
 	case m.SumsFloats():
 		sum := c.sums.New()
@@ -182,7 +214,7 @@ func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
 		far, err := floatsum.ParseFar(m.far)
 		sum.Far = far
 		return query.Acc{N: m.n, Sum: sum}, err
-	case m.Kind == catalog.Distinct && c.readsStates && m.sketch != "":
+	case m.Kind == catalog.Distinct && c.st.readsStates && m.sketch != "":
 		return c.parseState(m.sketch)
 	case m.Kind == catalog.Distinct:
 		registers, err := parseRegisters(m.sketch)

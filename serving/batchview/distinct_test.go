@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,27 @@ func testStates(t *testing.T, s *store) {
 		}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
 			t.Errorf("states of up to %d bytes: %.2000s", views.maxStates, diff)
+		}
+	}
+}
+
+// TestOneBranchReadsAllSketches asks for sketches of all windows that have pinned rows, and of another one. Windows
+// without rows need no branch.
+func TestOneBranchReadsAllSketches(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	pinned := s.write([]oracle.Event{{Time: start.UnixMicro(), Fields: map[string]any{"tail": "N1"}}})
+	q := wholeRange()
+	q.Granularity = "1h"
+	q.Measures = []string{"tails"}
+	scan := s.resolve(q)
+	window := scan.Windows.Index(start.UnixMicro())
+	p := pinsOf(s.state(pinned).Views["flights"], scan.Windows.From, scan.Windows.To, s.catalog.Bucket)
+	for sketched, want := range map[int32]int{int32(window): 2, int32(window + 1): 3} {
+		sql := build(scan, p, []int32{sketched}, facts{}, nearSums, nil).sql
+		if got := strings.Count(sql, "SELECT"); got != want {
+			t.Errorf("sketches of window %d, rows in %d: got %d branches, want %d:\n%s", sketched, window, got,
+				want, sql)
 		}
 	}
 }

@@ -13,13 +13,11 @@ import (
 
 // keys are what a statement groups by, and the columns that tell the groups apart.
 type keys struct {
-	groupBy string
-	// window is the window's number.
+	groupBy string // groupBy is empty if all rows are one group.
+	// window is the window's number. It is empty if there is one window.
 	window string
 	// dims are two columns for each dimension (value, is null), or one code of all of them.
 	dims []string
-	// codes is nil unless dims is a code.
-	codes *codes
 }
 
 // keysOf returns the keys of a scan. width is the width of a bucket, and c may be nil.
@@ -27,19 +25,28 @@ func (st *statement) keysOf(scan *query.Scan, width int64, c *codes) keys {
 	if c != nil {
 		return st.codedKeys(scan, width, c)
 	}
-	k := keys{groupBy: " GROUP BY _w", window: windowIndex(scan.Windows, cellMicros) + " AS _w"}
-	if column := windowColumn(scan, width); column != "" {
-		k.groupBy = " GROUP BY " + column
+	var k keys
+	var by []string
+	switch column := windowColumn(scan, width); {
+	case !isWindowed(scan):
+	case column != "":
+		by = append(by, column)
 		k.window = windowIndex(scan.Windows, toMicros(column))
+	default:
+		by = append(by, "_w")
+		k.window = windowIndex(scan.Windows, cellMicros) + " AS _w"
 	}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
-		k.groupBy += ", " + name
+		by = append(by, name)
 		if d.Type == catalog.String {
 			k.dims = append(k.dims, "ifNull("+name+", '')", "isNull("+name+")")
 		} else {
 			k.dims = append(k.dims, "ifNull(toInt64("+name+"), 0)", "isNull("+name+")")
 		}
+	}
+	if len(by) > 0 {
+		k.groupBy = " GROUP BY " + strings.Join(by, ", ")
 	}
 	return k
 }
@@ -65,14 +72,17 @@ func (st *statement) codedKeys(scan *query.Scan, width int64, c *codes) keys {
 	for d, values := range c.values[1:] {
 		code = fmt.Sprintf("(%s) * %d + %s", code, len(values)+otherCodes, st.code(scan.GroupBy[1+d].Name, values))
 	}
+	if !isWindowed(scan) {
+		return keys{groupBy: " GROUP BY " + code + " AS _k", dims: []string{"toUInt32(_k)"}}
+	}
 	run := scan.Windows.Runs()[0]
 	if column := windowColumn(scan, width); column != "" && c.number <= run.Width {
-		return keys{groupBy: fmt.Sprintf(" GROUP BY %s + %s AS _k", toMicros(column), code), codes: c,
+		return keys{groupBy: fmt.Sprintf(" GROUP BY %s + %s AS _k", toMicros(column), code),
 			window: windowIndex(scan.Windows, "_k"),
 			dims:   []string{fmt.Sprintf("toUInt32((_k - %d) %% %d)", run.Start, run.Width)}}
 	}
 	return keys{groupBy: fmt.Sprintf(" GROUP BY toInt64(%s) * %d + %s AS _k", windowIndex(scan.Windows, cellMicros),
-		c.number, code), codes: c,
+		c.number, code),
 		window: fmt.Sprintf("toInt32(intDiv(_k, %d))", c.number),
 		dims:   []string{fmt.Sprintf("toUInt32(_k %% %d)", c.number)}}
 }

@@ -10,14 +10,19 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// statement is the SQL of a scan with its parameters. Its columns are, in order: whether the row is
-// a group, the window, those of the dimensions (keys.dims), the events, those of each measure, the
-// name of a part of the table, and the two of query.Overflow.
+// statement is the SQL of a scan with its parameters. Its columns are, in order: the window, if there are several,
+// those of the dimensions (keys.dims), the events, those of each measure, the name of a part of the table, and the two
+// of query.Overflow, if a branch counts it. ClickHouse analyses each column of each branch, which takes longer than it
+// takes to read some hundred thousand rows. So there are no columns that every row would have.
 type statement struct {
 	sql  string
 	args []any
 	// countsOverflow says that a branch counts the overflowed events. Otherwise the groups show them.
 	countsOverflow bool
+	// hasSketches says that a branch has sketches of distinct measures.
+	hasSketches bool
+	// facts are those of the pinned rows.
+	facts facts
 	// readsStates says that the values of sketches are the states of distinct measures, of stateBytes at most.
 	readsStates bool
 	stateBytes  int64
@@ -27,42 +32,47 @@ type statement struct {
 
 // build returns the statement of a scan. The pins must have at least one row.
 func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns, codes *codes) *statement {
-	st := &statement{countsOverflow: overflowHidesEvents(scan, f), codes: codes}
+	st := &statement{countsOverflow: overflowHidesEvents(scan, f), codes: codes, facts: f}
 	table := p.table(scan)
 	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width, f)
 	conditions := st.conditions(scan)
 	pinned := p.condition(f)
 	k := st.keysOf(scan, p.width, codes)
-	where := from + " WHERE " + all(append([]string{pinned, inScan}, conditions...))
-	var branches []string
-	with := []span(nil)
+	var with []span
 	if hasDistinct(scan) {
 		with = spansOf(scan.Windows, sketches)
 	}
-	if len(with) > 0 && f.returnStates {
+	st.hasSketches = len(with) > 0
+	if st.hasSketches && f.returnStates {
 		st.readsStates = true
 		st.stateBytes = f.states
 	}
-	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
-	if !whole {
-		branches = append(branches,
-			groupColumns(scan, k, noSketches, sums, f)+where+inSpans(with, "AND NOT")+k.groupBy)
+	groups := func(sketches sketchColumns, predicates ...string) string {
+		where := slices.Concat([]string{pinned, inScan}, conditions, predicates)
+		return st.groupColumns(scan, k, sketches, sums) + from + " WHERE " + all(where) + k.groupBy
 	}
-	if len(with) > 0 {
-		hull := span{with[0].from, with[len(with)-1].to}
-		inHull := ""
-		if !whole {
-			inHull = " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to) + inSpans(with, "AND")
-		}
-		branches = append(branches, groupColumns(scan, k, st.sketches(), sums, f)+where+inHull+k.groupBy)
+	var branches []string
+	// Only the windows in which there are pinned rows matter.
+	whole := len(with) == 1 && with[0].from <= max(p.starts[0], scan.Windows.From) &&
+		with[0].to >= min(p.end(), scan.Windows.To)
+	switch {
+	case whole:
+		branches = append(branches, groups(st.sketches()))
+	case st.hasSketches:
+		hull := rangeCondition("_bucket", with[0].from-with[0].from%p.width, with[len(with)-1].to)
+		branches = append(branches, groups(noSketches, "NOT "+inSpans(with)),
+			groups(st.sketches(), hull, inSpans(with)))
+	default:
+		branches = append(branches, groups(noSketches))
 	}
+	zeros := newCollector(scan, 0, st).zeros()
 	if st.countsOverflow {
 		counts := overflowColumns(scan, inScan, conditions)
-		branches = append(branches, noGroup(scan, k, noPart, counts)+from+" WHERE "+pinned)
+		branches = append(branches, st.noGroup(zeros, noPart, counts)+from+" WHERE "+pinned)
 	}
 	part, parts := partColumns(table)
-	branches = append(branches, noGroup(scan, k, part, noOverflow)+parts)
+	branches = append(branches, st.noGroup(zeros, part, noOverflow)+parts)
 	st.sql = strings.Join(branches, "\nUNION ALL\n")
 	return st
 }
@@ -92,54 +102,70 @@ func (st *statement) inScan(scan *query.Scan, width int64, f facts) string {
 	return all(predicates)
 }
 
-// inSpans returns the predicate of the time in the spans after the operator AND, or outside of
-// them after AND NOT.
-func inSpans(spans []span, operator string) string {
-	if len(spans) == 0 {
-		return ""
-	}
+// inSpans returns the predicate of the time in the spans.
+func inSpans(spans []span) string {
 	var parts []string
 	for _, s := range spans {
 		parts = append(parts, rangeCondition("time", s.from, s.to))
 	}
-	return " " + operator + " (" + strings.Join(parts, " OR ") + ")"
+	return "(" + strings.Join(parts, " OR ") + ")"
 }
 
 func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, k keys, sketches sketchColumns, sums sumColumns, f facts) string {
-	columns := append([]string{"toUInt8(1)", k.window}, k.dims...)
-	columns = append(columns, "sum(_events)")
-	for _, m := range scan.Measures {
-		columns = append(columns, measureColumns(m, sketches, sums, f)...)
+func (st *statement) groupColumns(scan *query.Scan, k keys, sketches sketchColumns, sums sumColumns) string {
+	var columns []string
+	if isWindowed(scan) {
+		columns = append(columns, k.window)
 	}
-	columns = append(columns, noPart)
-	return "SELECT " + strings.Join(append(columns, noOverflow...), ", ")
+	columns = append(append(columns, k.dims...), "sum(_events)")
+	for _, m := range scan.Measures {
+		columns = append(columns, st.measureColumns(m, sketches, sums)...)
+	}
+	return st.selectColumns(columns, noPart, noOverflow)
 }
 
+// isWindowed reports whether groups have a window. A scan of one window has none but the first.
+func isWindowed(scan *query.Scan) bool { return scan.Windows.Len() > 1 }
+
+// countsEvents reports whether the number of a measure's values is the number of events in each pinned row. The
+// statement has that already.
+func (st *statement) countsEvents(m query.Measure) bool {
+	switch m.Kind {
+	case catalog.Count:
+		return st.facts.regular[m.Name]
+	case catalog.Sum, catalog.Avg:
+		return st.facts.regular[m.Name+numberSuffix]
+	}
+	return false
+}
+
+// numberSuffix ends the name of the column with the number of a sum's values.
+const numberSuffix = "__n"
+
 // measureColumns returns the aggregates of one measure. measureCell.dest has the places of their values.
-func measureColumns(m query.Measure, sketches sketchColumns, sums sumColumns, f facts) []string {
+func (st *statement) measureColumns(m query.Measure, sketches sketchColumns, sums sumColumns) []string {
 	name := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
-	count := func(suffix string) string {
-		if f.regular[m.Name+suffix] {
-			return "sum(" + sqlschema.ColEvents + ")" // which the statement has already
+	count := func(suffix string) []string {
+		if st.countsEvents(m) {
+			return nil
 		}
-		return "sum(" + name(suffix) + ")"
+		return []string{"sum(" + name(suffix) + ")"}
 	}
 	switch m.Kind {
 	case catalog.Count:
-		return []string{count("")}
+		return count("")
 	case catalog.Sum, catalog.Avg:
 		if m.Type == catalog.Float64 {
-			return append([]string{count("__n")}, floatColumns(m, sums)...)
+			return append(count(numberSuffix), floatColumns(m, sums)...)
 		}
 		sum := "sum(" + name("__sum") + ")"
 		if m.Type.IsDecimal() {
 			sum = "reinterpretAsInt128(" + sum + ")" // its units
 		}
-		return []string{count("__n"), "toInt64(bitShiftRight(" + sum + ", 64))", "toUInt64(" + sum + ")"}
+		return append(count(numberSuffix), "toInt64(bitShiftRight("+sum+", 64))", "toUInt64("+sum+")")
 	case catalog.Min, catalog.Max:
 		value := string(m.Kind) + "(" + name("") + ")"
 		if m.Type == catalog.Timestamp {
@@ -162,7 +188,10 @@ func measureColumns(m query.Measure, sketches sketchColumns, sums sumColumns, f 
 	case unitedStates:
 		return []string{"toUInt64(0)", "toString(uniqExactArrayState" + hashes + ")"}
 	}
-	return []string{"uniqExactArray" + hashes, "''"}
+	if st.hasSketches {
+		return []string{"uniqExactArray" + hashes, "''"}
+	}
+	return []string{"uniqExactArray" + hashes}
 }
 
 // register is the SQL of the register of the hash h, as distinct.Register makes it. Without the bit below its highest
@@ -232,42 +261,15 @@ const noPart = "''"
 
 var noOverflow = []string{"toUInt64(0)", "toUInt64(0)"}
 
-// noGroup returns the columns of a branch without groups: zeros of the groups' types, then its own.
-func noGroup(scan *query.Scan, k keys, part string, overflow []string) string {
-	columns := []string{"toUInt8(0)", "toInt32(0)"}
-	if k.codes != nil {
-		columns = append(columns, "toUInt32(0)")
-	}
-	for _, d := range scan.GroupBy {
-		if k.codes != nil {
-			break
-		}
-		zero := "toInt64(0)"
-		if d.Type == catalog.String {
-			zero = "''"
-		}
-		columns = append(columns, zero, "toUInt8(0)")
-	}
-	columns = append(columns, "toUInt64(0)")
-	for _, m := range scan.Measures {
-		columns = append(columns, measureZeros(m)...)
-	}
-	columns = append(columns, part)
-	return "SELECT " + strings.Join(append(columns, overflow...), ", ")
+// noGroup returns the columns of a branch without groups: zeros, then its own.
+func (st *statement) noGroup(zeros []string, part string, overflow []string) string {
+	return st.selectColumns(slices.Clone(zeros), part, overflow)
 }
 
-func measureZeros(m query.Measure) []string {
-	switch {
-	case m.Kind == catalog.Count:
-		return []string{"toUInt64(0)"}
-	case m.Kind == catalog.Distinct:
-		return []string{"toUInt64(0)", "''"}
-	case m.SumsFloats():
-		return []string{"toUInt64(0)", "toUInt64(0)", "toUInt64(0)", "toUInt64(0)", "toUInt64(0)", "''"}
-	case m.Type == catalog.Float64:
-		return []string{"toUInt64(0)", "toFloat64(0)"}
-	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
-		return []string{"toUInt64(0)", "toInt64(0)", "toUInt64(0)"}
+func (st *statement) selectColumns(columns []string, part string, overflow []string) string {
+	columns = append(columns, part)
+	if st.countsOverflow {
+		columns = append(columns, overflow...)
 	}
-	return []string{"toUInt64(0)", "toInt64(0)"}
+	return "SELECT " + strings.Join(columns, ", ")
 }

@@ -102,7 +102,7 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 	if pins.rows == 0 {
-		return newCollector(scan, v.cfg.MaxGroups, nil).part, nil
+		return newCollector(scan, v.cfg.MaxGroups, &statement{}).part, nil
 	}
 	c, err := v.proven(ctx, state, scan, pins, opts, sums)
 	if err == nil && c.hasFar && sums == nearSums {
@@ -172,9 +172,7 @@ func check(proven *listing, pins *pins, view string, n uint64) error {
 // statement again with more. The collector is never nil. After an error its part is nil.
 func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement, memory *int64) (*collector, error) {
 	for {
-		c := newCollector(scan, v.cfg.MaxGroups, st.codes)
-		c.countsOverflow = st.countsOverflow
-		c.readsStates = st.readsStates
+		c := newCollector(scan, v.cfg.MaxGroups, st)
 		err := v.collect(ctx, st, c, *memory)
 		if err == nil {
 			slices.Sort(c.parts)
