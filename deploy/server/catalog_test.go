@@ -164,8 +164,8 @@ func TestLostGeneration(t *testing.T) {
 }
 
 // loseGeneration makes generation 2 of the catalog, one event that names it, and a publication that does, and removes
-// the generation.
-func loseGeneration(t *testing.T, cfg Config, published bool) {
+// the generation, whose file it returns.
+func loseGeneration(t *testing.T, cfg Config, published bool) (lost []byte) {
 	t.Helper()
 	cfg.Landing.Interval = time.Hour
 	if published {
@@ -192,7 +192,12 @@ func loseGeneration(t *testing.T, cfg Config, published bool) {
 	}
 	stop()
 	path := filepath.Join(cfg.DataDir, "s3", "objects", "recount", record.GenerationKey(2))
-	if err := os.Remove(path); err != nil {
+	lost, err = os.ReadFile(path)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+	return lost
 }

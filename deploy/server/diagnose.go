@@ -18,6 +18,7 @@ import (
 
 	"recount/batch/cells"
 	"recount/deploy/embedded/s3server"
+	"recount/deploy/server/generations"
 	"recount/schemas/durable"
 	"recount/schemas/record"
 )
@@ -63,7 +64,13 @@ type diagnosis struct {
 
 	installation *record.Installation // of an embedded object store; nil if it has none
 	streams      map[int]string       // the folders of the streams of an embedded log, by partition
-	unremembered bool                 // it was said that the high-water marks cannot be read
+	claimed      bool                 // a stream or the high-water marks name an installation
+	generation   uint64               // the newest of the catalog in an embedded object store
+	named        generations.Named    // what names the highest generation
+	publication  uint64               // the newest in an embedded object store
+
+	publicationRecord []byte // its file
+	unremembered      bool   // it was said that the high-water marks cannot be read
 }
 
 func (d *diagnosis) add(level Level, check, fix, format string, args ...any) {
@@ -334,6 +341,7 @@ func (d *diagnosis) logIdentity(ctx context.Context, e *engines) (ids []identity
 		}
 		ids = append(ids, identity{"stream " + stream.Name, stream.Metadata["recount_installation"],
 			stream.Metadata["recount_log"]})
+		d.claimed = d.claimed || stream.Metadata["recount_installation"] != ""
 	}
 	return ids, nil
 }

@@ -115,8 +115,10 @@ func TestDiagnoseParts(t *testing.T) {
 		level  Level
 		says   string
 	}{
-		"nothing":        {func(*testing.T, string) {}, "log", Fine, "the messages of 2 streams follow one another"},
+		"nothing": {func(*testing.T, string) {}, "log", Fine,
+			"the messages of 2 streams follow one another; recount verify reads what is in them"},
 		"no damage":      {func(*testing.T, string) {}, "object store", Fine, "object files are whole"},
+		"an empty block": {cut(blocks+"1.blk", 1<<30), "log", Failure, "partition 1 ends with message 0, and had"},
 		"no s3":          {remove("s3"), "object store", Failure, "its records are gone"},
 		"no log":         {remove("log"), "log", Failure, "it has 0 of the streams of 2 partitions"},
 		"one stream":     {remove("log/jetstream/$G/streams/recount-p0"), "log", Failure, "it has 1 of the streams"},
@@ -158,6 +160,60 @@ func TestDiagnoseParts(t *testing.T) {
 				t.Errorf("files before: %s, and after: %s", before, after)
 			}
 		})
+	}
+}
+
+// TestDiagnoseLost takes records away that something refers to. It is not parallel: a process has one embedded
+// ClickHouse.
+func TestDiagnoseLost(t *testing.T) {
+	for _, published := range []bool{true, false} {
+		cfg := countedConfig(t)
+		cfg.Log.Partitions = 1
+		made := cfg.DataDir
+		lost := loseGeneration(t, cfg, published)
+		const bucket = "s3/objects/recount/"
+		by := "a message of partition 0"
+		beside := "none"
+		if published {
+			by = "publication "
+			beside = "log" // Its messages name the generation too.
+		}
+		for name, c := range map[string]struct {
+			damage func(t *testing.T, dir string)
+			check  string
+			says   []string
+		}{
+			"generation":   {remove(beside), "catalog", []string{by, "generation 2", "--replace-catalog"}},
+			"installation": {remove(bucket + "installation.json"), "object store", []string{"json is gone"}},
+			"land":         {remove(bucket + "land"), "object store", []string{"the folder land", "is gone"}},
+			"objects":      {remove("s3/objects"), "object store", []string{"its records are gone"}},
+			"nothing": {func(t *testing.T, dir string) {
+				t.Helper()
+				path := filepath.Join(dir, bucket, record.GenerationKey(2))
+				if err := os.WriteFile(path, lost, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}, "", nil},
+		} {
+			cfg.DataDir = filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(cfg.DataDir, os.DirFS(made)); err != nil {
+				t.Fatal(err)
+			}
+			c.damage(t, cfg.DataDir)
+			findings := Diagnose(t.Context(), cfg)
+			for _, f := range findings {
+				stored := f.Check == "catalog" || f.Check == "object store"
+				if c.check == "" && stored && f.Level != Fine {
+					t.Errorf("%s, published %t: got %+v", name, published, f)
+				}
+			}
+			f := finding(findings, c.check)
+			for _, want := range c.says {
+				if f.Level != Failure || f.Fix == "" || !strings.Contains(f.Result, want) {
+					t.Errorf("%s, published %t: got %+v, want %s", name, published, f, want)
+				}
+			}
+		}
 	}
 }
 

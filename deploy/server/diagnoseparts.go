@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"recount/batch/lake"
 	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
+	"recount/deploy/server/generations"
 	"recount/deploy/server/janitor"
+	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 )
 
@@ -24,6 +27,9 @@ func (d *diagnosis) parts() {
 	}
 	if d.cfg.Log.URL == Embedded {
 		d.blocks()
+	}
+	if d.cfg.ObjectStore.URL == Embedded {
+		d.catalog()
 	}
 	if d.cfg.ClickHouse.URL == Embedded && !exists(filepath.Join(d.cfg.DataDir, "clickhouse")) {
 		d.add(Warning, "clickhouse", "start the server: it makes the folder anew, and the next recompute fills it",
@@ -55,12 +61,12 @@ func (d *diagnosis) objects() {
 	folder := filepath.Join(d.cfg.DataDir, "s3")
 	first, err := s3server.ObjectFile(folder, lakeBucket, record.InstallationKey)
 	bucket := filepath.Dir(first)
-	if err == nil && d.installation == nil && !exists(filepath.Join(bucket, "land")) {
+	if lost := d.lostRecords(bucket); err == nil && lost != "" {
 		d.add(Failure, check, "stop the server and restore the folder s3 from a backup; a start without it is refused",
-			"its records are gone from %s, and other parts of %s are there", bucket, d.cfg.DataDir)
+			"%s gone from %s, and other parts of %s are there", lost, bucket, d.cfg.DataDir)
 		return
 	}
-	looked, damaged, err := s3server.Inspect(folder, lakeBucket, inspected, wholeObject)
+	looked, damaged, err := s3server.Inspect(folder, lakeBucket, inspected, d.inspect)
 	switch {
 	case err != nil:
 		d.add(Warning, check, "see the message", "its files were not read: %v", err)
@@ -71,6 +77,64 @@ func (d *diagnosis) objects() {
 		d.add(Fine, check, "", "%d object files are whole; recount verify reads all", looked)
 	default:
 		d.add(Fine, check, "", "all %d object files are whole; recount verify reads what is in them", looked)
+	}
+}
+
+// lostRecords says which records are gone from the folder of the bucket although something refers to them, or nothing.
+func (d *diagnosis) lostRecords(bucket string) string {
+	landed := exists(filepath.Join(bucket, "land"))
+	switch {
+	case d.installation == nil && !landed:
+		return "its records are"
+	case d.installation == nil && d.claimed: // Otherwise an older program may have made the folder.
+		return record.InstallationKey + " is"
+	case !landed && slices.ContainsFunc(d.remembered(), func(next uint64) bool { return next > 1 }):
+		return "the folder land, with all commit records, is"
+	}
+	return ""
+}
+
+// inspect is wholeObject. It also notes the newest generation of the catalog and the newest publication.
+func (d *diagnosis) inspect(key string, body *io.SectionReader) (bool, error) {
+	whole, err := wholeObject(key, body)
+	if err != nil || !whole {
+		return whole, err
+	}
+	if n, err := record.GenerationNumber(key); err == nil {
+		d.generation = max(d.generation, n)
+	}
+	n, ok := record.PublicationNumber(key)
+	if !ok || body.Size() > maxRead {
+		return true, nil
+	}
+	raw := make([]byte, body.Size())
+	if _, err := body.ReadAt(raw, 0); err != nil && err != io.EOF {
+		return false, err
+	}
+	if n > d.publication {
+		d.publication = n
+		d.publicationRecord = raw
+	}
+	return true, nil
+}
+
+// name notes what names a generation of the catalog.
+func (d *diagnosis) name(generation uint64, format string, args ...any) {
+	if generation > d.named.N {
+		d.named = generations.Named{N: generation, By: fmt.Sprintf(format, args...)}
+	}
+}
+
+// catalog compares the newest generation with what names a later one (G1).
+func (d *diagnosis) catalog() {
+	if line, err := record.CheckDigest(d.publicationRecord); err == nil {
+		if p, err := record.DecodePublication(line); err == nil {
+			d.name(p.Generation, "publication %d", d.publication)
+		}
+	}
+	if err := generations.CheckNamed(&generations.Generation{N: d.generation}, d.named); err != nil {
+		d.add(Failure, "catalog", "restore the records below catalog/ from a backup; a start without them is refused",
+			"%v", err)
 	}
 }
 
@@ -135,12 +199,13 @@ func (d *diagnosis) blocks() {
 		if err != nil {
 			found = append(found, err.Error())
 		}
-		if p < len(next) && next[p] > 1 && (last > 0 || len(found) > 0) && last+1 < next[p] {
+		if p < len(next) && next[p] > 1 && last+1 < next[p] {
 			level = Failure
 			found = append(found, fmt.Sprintf("partition %d ends with message %d, and had message %d", p, last,
 				next[p]-1))
 		}
 		faults = append(faults, found...)
+		d.nameGenerations(p, folder)
 	}
 	switch {
 	case level == Failure:
@@ -150,7 +215,21 @@ func (d *diagnosis) blocks() {
 		d.add(Warning, check, "recount verify says what a start would give up; keep a copy of the folder log before it",
 			"%s", someOf(faults))
 	default:
-		d.add(Fine, check, "", "the messages of %d streams follow one another", len(d.streams))
+		d.add(Fine, check, "", "the messages of %d streams follow one another; recount verify reads what is in them",
+			len(d.streams))
+	}
+}
+
+// nameGenerations notes the generations that the last messages of a stream name.
+func (d *diagnosis) nameGenerations(p int, folder string) {
+	bodies, err := natsserver.LastMessages(folder, askedMessages)
+	if err != nil {
+		return // blocks says what is wrong with them.
+	}
+	for _, body := range bodies {
+		if h, err := eventbatch.ReadHeader(body); err == nil {
+			d.name(h.Generation, "a message of partition %d", p)
+		}
 	}
 }
 

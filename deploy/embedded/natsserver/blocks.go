@@ -70,6 +70,7 @@ type scan struct {
 	checksum hash.Hash64   // of the block's records
 	damage   []damagedPart // of the block
 	end      int           // bytes at the end of the block that are in no intact record
+	marked   uint64        // the highest sequence of an erased or deleted message that follow has met
 }
 
 // damagedPart is a part of a block without an intact record, with an intact record after it.
@@ -131,8 +132,8 @@ func (s *scan) stream(folder string) error {
 }
 
 // Inspect looks at the blocks of a stopped server's stream, and changes nothing. It returns the sequence of the last
-// message, 0 if there is none, and what is wrong in words. Where records follow one another it reads only their heads,
-// as a start does.
+// message that the stream has had, 0 if there was none, and what is wrong in words. Where records follow one another it
+// reads only their heads, as a start does.
 func Inspect(stream string) (last uint64, faults []string, err error) {
 	folder := filepath.Join(stream, "msgs")
 	name := filepath.Base(stream)
@@ -153,7 +154,11 @@ func Inspect(stream string) (last uint64, faults []string, err error) {
 		if whole {
 			continue
 		}
+		before := last
 		last = s.find(last)
+		if len(s.damage) == 0 && s.end == 0 {
+			faults = append(faults, fmt.Sprintf("%s lacks messages after message %d", path, before))
+		}
 		for _, d := range s.damage {
 			faults = append(faults, fmt.Sprintf("%s is corrupt between the messages %d and %d", path, d.after,
 				d.before))
@@ -166,7 +171,56 @@ func Inspect(stream string) (last uint64, faults []string, err error) {
 	if len(blocks) == 0 {
 		faults = append(faults, folder+" has no blocks")
 	}
-	return last, faults, nil
+	return max(last, s.marked), faults, nil
+}
+
+// LastMessages returns the bodies of at most that many of the last messages of a stopped server's stream, the newest
+// first. It passes over what is not whole.
+func LastMessages(stream string, most int) (bodies [][]byte, err error) {
+	folder := filepath.Join(stream, "msgs")
+	blocks, err := listBlocks(folder)
+	if err != nil {
+		return nil, err
+	}
+	s := scan{}
+	for _, number := range slices.Backward(blocks) {
+		if len(bodies) >= most {
+			break
+		}
+		if err := s.load(blockPath(folder, number), filepath.Base(stream), number); err != nil {
+			return nil, err
+		}
+		found := s.bodies()
+		slices.Reverse(found)
+		bodies = append(bodies, found...)
+	}
+	return bodies[:min(len(bodies), most)], nil
+}
+
+// bodies returns copies of the bodies of the block's messages.
+func (s *scan) bodies() (bodies [][]byte) {
+	raw := s.raw.Bytes()
+	for at := 0; at < len(raw); {
+		length := 0
+		if mayBegin(raw[at:]) {
+			length = s.intact(raw[at:])
+		}
+		if length == 0 {
+			at++
+			continue
+		}
+		message := raw[at : at+length-recordChecksum]
+		at += length
+		if binary.LittleEndian.Uint64(message[4:])&sequenceFlags != 0 {
+			continue
+		}
+		body := message[recordHead+int(binary.LittleEndian.Uint16(message[20:])):]
+		if binary.LittleEndian.Uint32(message)&headerBit != 0 {
+			body = body[min(len(body), 4+int(binary.LittleEndian.Uint32(body))):]
+		}
+		bodies = append(bodies, bytes.Clone(body))
+	}
+	return bodies
 }
 
 // windowBytes is how much of a block follow reads at once. Most messages are larger, and most of a block is not read.
@@ -181,7 +235,7 @@ func (s *scan) follow(folder string, blocks []uint32, last *uint64) (bool, error
 		if err != nil {
 			return false, err
 		}
-		whole, err := recordsFollow(f, last)
+		whole, err := s.recordsFollow(f, last)
 		f.Close()
 		if err != nil || !whole {
 			return false, err
@@ -191,7 +245,7 @@ func (s *scan) follow(folder string, blocks []uint32, last *uint64) (bool, error
 }
 
 // recordsFollow is follow for one block. last is the sequence of the record before, and 0 if there is none.
-func recordsFollow(f *os.File, last *uint64) (bool, error) {
+func (s *scan) recordsFollow(f *os.File, last *uint64) (bool, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return false, err
@@ -221,6 +275,8 @@ func recordsFollow(f *os.File, last *uint64) (bool, error) {
 				return false, nil
 			}
 			*last = number
+		} else {
+			s.marked = max(s.marked, number&^sequenceFlags)
 		}
 		if at += length; at > info.Size() {
 			return false, nil

@@ -348,3 +348,67 @@ func record(block string, length int) []byte {
 	checksum.Write(raw[recordHead : length-recordChecksum])
 	return checksum.Sum(raw[:length-recordChecksum])
 }
+
+// TestInspectEmptyStream: a stream whose messages were all trimmed still says how many it had, and one whose block was
+// emptied does not. A block that does not continue the one before it is a fault.
+func TestInspectEmptyStream(t *testing.T) {
+	t.Parallel()
+	dir, block := writeBlock(t)
+	stream := filepath.Dir(filepath.Dir(block))
+	bodies, err := LastMessages(stream, 3)
+	newest := bytes.Repeat([]byte{testMessages - 1}, 40+testMessages-1)
+	if err != nil || len(bodies) != 3 || !bytes.Equal(bodies[0], newest) {
+		t.Errorf("got %q, %v", bodies, err)
+	}
+	expect := func(what string, want uint64, fault string) {
+		t.Helper()
+		last, faults, err := Inspect(stream)
+		if err != nil || last != want || (len(faults) > 0) != (fault != "") ||
+			fault != "" && !strings.Contains(faults[0], fault) {
+			t.Errorf("%s: last message %d, faults %q, %v", what, last, faults, err)
+		}
+	}
+	expect("whole", testMessages, "")
+	raw, err := os.ReadFile(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := recordsOf(t, raw)
+	for name, content := range map[string][]byte{"1.blk": raw[:starts[2]], "2.blk": raw[starts[3]:]} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(block), name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last, faults, err := Inspect(stream)
+	if err != nil || last < 2 || len(faults) == 0 {
+		t.Errorf("a gap between blocks: last message %d, faults %q, %v", last, faults, err)
+	}
+	if err := os.Remove(filepath.Join(filepath.Dir(block), "2.blk")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(block, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig(dir)
+	c.SyncAlways = false
+	s, js := openStore(t, c)
+	trimmed, err := js.Stream(t.Context(), "test-p0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trimmed.Purge(t.Context(), jetstream.WithPurgeSequence(testMessages+1)); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	expect("all trimmed", testMessages, "")
+	blocks, err := filepath.Glob(filepath.Join(filepath.Dir(block), "*.blk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blocks {
+		if err := os.Truncate(b, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("emptied", 0, "")
+}
