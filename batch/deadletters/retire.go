@@ -48,6 +48,9 @@ func (s *Store) Retire(ctx context.Context) (retiredLetters int64, err error) {
 			return 0, err
 		}
 		horizons = raised
+		if s.cfg.Retiring != nil {
+			s.cfg.Retiring(ctx)
+		}
 		s.metrics.retired.Add(float64(retiredLetters))
 	}
 	s.measure(all, horizons)

@@ -96,6 +96,9 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 // key returns the key with the prefix.
 func (s *Store) key(key string) *string { return aws.String(s.cfg.Prefix + key) }
 
+// URL returns the address of an object as other programs write it.
+func (s *Store) URL(key string) string { return "s3://" + s.cfg.Bucket + "/" + *s.key(key) }
+
 // Head describes an object. The error wraps record.ErrNotFound if there is none.
 func (s *Store) Head(ctx context.Context, key string) (Info, error) {
 	ctx, cancel := s.withDeadline(ctx, "head", 0)

@@ -68,6 +68,16 @@ func StoredSchemas(ctx context.Context, records record.CommitLog) (map[string][]
 	return out, nil
 }
 
+// StoredSchema returns the schema that an object of an event type names: the fields that the object holds.
+func StoredSchema(ctx context.Context, records record.CommitLog, eventType, id string) (*catalog.EventType, error) {
+	key := fmt.Sprintf("%stype=%s/%s.json", schemaPrefix, eventType, id)
+	raw, err := records.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("read stored schema: %w", err)
+	}
+	return decodeSchema(key, raw)
+}
+
 // decodeSchema reads a document, whose key must be the key of its content.
 func decodeSchema(key string, raw []byte) (*catalog.EventType, error) {
 	var e catalog.EventType

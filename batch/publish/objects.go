@@ -23,3 +23,17 @@ func (p *Publisher) Objects(ctx context.Context, s *record.State, eventType stri
 	}
 	return objects, nil
 }
+
+// Committed returns the kept publications, ascending, with commit chains that reach the H of each, and the horizons:
+// all that record.CommittedObjects needs for any publication that may be read.
+func (p *Publisher) Committed(ctx context.Context) (kept []*record.State, chains []*record.Chain,
+	horizons record.Horizons, err error) {
+	if kept, err = p.keptStates(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if chains, err = p.checkedChains(ctx, kept...); err != nil {
+		return nil, nil, nil, err
+	}
+	horizons, err = p.horizons(ctx)
+	return kept, chains, horizons, err
+}

@@ -48,6 +48,8 @@ type Config struct {
 
 	Log         eventlog.Config // its URL may be Embedded, like the URLs of the next two
 	ObjectStore lake.Config
+	// Iceberg says whether the lake has Iceberg tables: true or false.
+	Iceberg string
 	// ObjectStoreListen is where other programs read the embedded object store. It may be empty.
 	ObjectStoreListen string
 	ClickHouse        ClickHouseConfig
@@ -98,6 +100,7 @@ func DefaultConfig() Config {
 		Limits:      quota.Config{Default: quota.DefaultRates()},
 		Jobs:        jobs.DefaultConfig(),
 		Discover:    DiscoverAuto,
+		Iceberg:     IcebergOn,
 	}
 	c.Log.URL = Embedded
 	return c
@@ -115,6 +118,9 @@ func (c *Config) Settings() []setting.Setting {
 	})
 	return all
 }
+
+// IcebergOn is the value with which the lake has Iceberg tables.
+const IcebergOn = "true"
 
 // Whether event types are declared from the events that arrive.
 const (
@@ -150,6 +156,8 @@ func (c *Config) placeSettings() []setting.Setting {
 		setting.Text("object_store.listen", address+"; may be empty", c.mayListenOrNot, "Address at which other "+
 			"programs read the embedded lake over S3, with the credentials in the file that the start names; if it is "+
 			"empty, no program finds it.", &c.ObjectStoreListen),
+		setting.Choice("object_store.iceberg", []string{IcebergOn, "false"}, "Whether the lake has an Iceberg table "+
+			"for each event type, with a snapshot for each publication.", &c.Iceberg),
 		engineURL("clickhouse.url", "embedded or clickhouse://user:password@host:9000/database",
 			"Where the batch views are: in this process, or on a server (also http:// and https://); "+
 				"?read_timeout=30s is how long it may be silent.", &c.ClickHouse.URL, "clickhouse", "http", "https"),

@@ -16,6 +16,7 @@ func (s *Server) openDeadLetters(context.Context) (err error) {
 	dc.Open = s.openObject
 	dc.Records = s.engines.records
 	dc.Objects = s.engines.lake
+	dc.Retiring = s.leaveTable
 	dc.Published = func() []position.Offset { return s.publisher.State().H }
 	dc.Logger = s.logger
 	dc.Registerer = s.registry

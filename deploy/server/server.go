@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"recount/batch/deadletters"
+	"recount/batch/iceberg"
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/deploy/server/feed"
@@ -89,6 +90,7 @@ type Server struct {
 	lander      *landing.Lander
 	ingest      *ingest.Server
 	deadLetters *deadletters.Store
+	tables      *iceberg.Writer // nil unless this process writes the Iceberg tables
 	batch       *batchview.Views
 	api         *api.API
 	auditor     *jobs.Auditor
@@ -141,6 +143,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 		{"open landing", s.openLanding},
 		{"open ingest", s.openIngest},
 		{"open the dead letters", s.openDeadLetters},
+		{"open the Iceberg tables", s.openTables},
 		{"open the API", s.openAPI},
 		{"open the jobs", s.openJobs},
 		{"listen", s.listen},
@@ -268,6 +271,9 @@ func (s *Server) runners() []func(context.Context) error {
 	}
 	if s.lander != nil {
 		runs = append(runs, s.runLander)
+	}
+	if s.tables != nil {
+		runs = append(runs, s.tables.Run)
 	}
 	return runs
 }

@@ -37,6 +37,7 @@ var importers = map[string][]string{
 	},
 	"github.com/rclone/gofakes3": {"deploy/embedded/s3server"},
 	"github.com/robfig/cron":     {"jobs"},
+	"github.com/twmb/avro":       {"batch/iceberg"},
 }
 
 // TestLayers fails when a layer imports one beside it. Layers meet in deploy alone.

@@ -1,0 +1,93 @@
+package iceberg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Collect deletes the files of tables that the newest version does not name and that are older than unusedFor. It also
+// notices files that are missing, and the next update then makes their table anew.
+func (w *Writer) Collect(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	limit := w.cfg.Now().Add(-unusedFor)
+	tables := map[string][]string{} // the old files of each folder
+	there := map[string]bool{}
+	for info, err := range w.cfg.Store.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		there[info.Key] = true
+		name, _, _ := strings.Cut(info.Key, "/metadata/")
+		if info.Modified.Before(limit) {
+			tables[name] = append(tables[name], info.Key)
+		}
+	}
+	var errs []error
+	for name, old := range tables {
+		if err := w.collectTable(ctx, strings.TrimPrefix(name, prefix), old, there); err != nil {
+			errs = append(errs, fmt.Errorf("collect files of %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// collectTable deletes those of the old files of a table that its newest version does not name.
+func (w *Writer) collectTable(ctx context.Context, eventType string, old []string, there map[string]bool) error {
+	version, err := w.newestVersion(ctx, folder(eventType))
+	if err != nil {
+		return err
+	}
+	named, err := w.namedKeys(ctx, folder(eventType), version)
+	if errors.Is(err, errUnusable) {
+		w.remake(eventType)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for key := range named {
+		if !there[key] {
+			w.remake(eventType)
+		}
+	}
+	var unused []string
+	for _, key := range old {
+		if !named[key] {
+			unused = append(unused, key)
+		}
+	}
+	return w.cfg.Store.Delete(ctx, unused...)
+}
+
+// namedKeys returns the keys of the files that a version of a table needs.
+func (w *Writer) namedKeys(ctx context.Context, folder string, version int64) (map[string]bool, error) {
+	if version == 0 {
+		return nil, nil // No attempt has come to its end.
+	}
+	raw, err := w.getKey(ctx, folder+metadataName(version))
+	if err != nil {
+		return nil, err
+	}
+	t, err := decodeTable(raw)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := w.namedFiles(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]bool{folder + hintName: true, folder + metadataName(version): true}
+	for path := range paths {
+		named[strings.TrimPrefix(path, w.cfg.Store.URL(""))] = true
+	}
+	return named, nil
+}
+
+// remake makes the next update look at a table, and at all its files.
+func (w *Writer) remake(eventType string) {
+	w.pending[eventType] = true
+	delete(w.checked, eventType)
+}

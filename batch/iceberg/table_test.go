@@ -1,0 +1,323 @@
+package iceberg
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+var types = []string{"hit", "Sale"}
+
+// schemas are what the objects of an event type may have: a column more, a column less, another type.
+func schemas(eventType string) (out []*catalog.EventType) {
+	for _, fields := range [][]catalog.Field{
+		{{Name: "page", Type: catalog.String}},
+		{{Name: "ms", Type: catalog.Int64}, {Name: "page", Type: catalog.String}},
+		{{Name: "at", Type: catalog.Timestamp}, {Name: "ok", Type: catalog.Bool}, {Name: "x", Type: catalog.Float64}},
+		{{Name: "ms", Type: catalog.String}},
+	} {
+		out = append(out, &catalog.EventType{Name: eventType, Fields: fields})
+	}
+	return out
+}
+
+// check compares the tables with what is committed, at every publication that may be read.
+func (w *world) check() {
+	w.tb.Helper()
+	for _, eventType := range types {
+		t := w.read(eventType)
+		for _, s := range w.kept() {
+			want := w.want(s, eventType)
+			snapshot := t.at(s.N)
+			if snapshot == nil && len(want) == 0 {
+				continue
+			}
+			if snapshot == nil {
+				w.tb.Fatalf("%s: publication %d counts %d objects and has no snapshot", eventType, s.N, len(want))
+			}
+			w.checkSnapshot(t, snapshot, want)
+		}
+		w.checkMetadata(t)
+	}
+}
+
+func (w *world) checkSnapshot(t *stored, s *storedSnapshot, want map[string]*record.Object) {
+	w.tb.Helper()
+	if got, want := slices.Sorted(maps.Keys(s.files)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+		w.tb.Fatalf("snapshot %d has the files\n%s\nwant\n%s", s.id, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for path, o := range want {
+		file := s.files[path]
+		if file["record_count"] != o.Rows || file["file_size_in_bytes"] != o.Size {
+			w.tb.Fatalf("snapshot %d says of %s %v, the record %+v", s.id, path, file, o)
+		}
+		micros := func(bounds string) int64 {
+			b := file[bounds].([]any)[0].(map[string]any)
+			if b["key"] != int32(t.mapping["time"]) {
+				w.tb.Fatalf("the bounds are those of column %v", b["key"])
+			}
+			return int64(binary.LittleEndian.Uint64(b["value"].([]byte)))
+		}
+		first := o.Buckets[0].Bucket
+		end := o.Buckets[len(o.Buckets)-1].Bucket + bucket.Microseconds()
+		if micros("lower_bounds") != first || micros("upper_bounds") != end-1 {
+			w.tb.Fatalf("bounds of %s are %d and %d, want [%d, %d)", path, micros("lower_bounds"),
+				micros("upper_bounds"), first, end)
+		}
+		w.checkColumns(t, s, o)
+	}
+}
+
+// checkColumns checks that a reader finds each column of an object, in the type that it has there, unless objects have
+// it in two types.
+func (w *world) checkColumns(t *stored, s *storedSnapshot, o *record.Object) {
+	w.tb.Helper()
+	e := w.stored[fmt.Sprintf("schema/type=%s/%s.json", o.Type, o.Schema)]
+	for _, f := range e.Fields {
+		id, mapped := t.mapping[f.Name]
+		if !mapped {
+			w.tb.Fatalf("the name mapping lacks %s", f.Name)
+		}
+		column := s.columns[f.Name]
+		switch {
+		case column == nil && f.Name != "ms":
+			w.tb.Fatalf("snapshot %d lacks column %s", s.id, f.Name)
+		case column != nil && (column["type"] != typeOf(f.Type) || column["id"] != id):
+			w.tb.Fatalf("snapshot %d has %v, the file %s, the mapping %v", s.id, column, typeOf(f.Type), id)
+		}
+	}
+	for _, name := range []string{"_hash", "_key"} {
+		if _, mapped := t.mapping[name]; !mapped || (s.columns[name] == nil) != (name == "_hash") {
+			w.tb.Fatalf("column %s: mapped is %v", name, mapped)
+		}
+	}
+}
+
+// checkMetadata checks what readers of the whole metadata rely on.
+func (w *world) checkMetadata(t *stored) {
+	w.tb.Helper()
+	if t == nil {
+		return
+	}
+	last := t.snapshots[len(t.snapshots)-1]
+	log := t.metadata["snapshot-log"].([]any)
+	if t.metadata["current-snapshot-id"] != float64(last.id) || len(log) != len(t.snapshots) {
+		w.tb.Fatalf("the current snapshot is %v, the last is %d", t.metadata["current-snapshot-id"], last.id)
+	}
+	before := 0.0
+	for i, e := range log {
+		e := e.(map[string]any)
+		if e["timestamp-ms"].(float64) <= before || e["snapshot-id"] != float64(t.snapshots[i].id) {
+			w.tb.Fatalf("snapshot log %v", log)
+		}
+		before = e["timestamp-ms"].(float64)
+	}
+	ids := map[float64]string{}
+	for name, id := range t.mapping {
+		if ids[id] != "" {
+			w.tb.Fatalf("columns %s and %s have the number %v", name, ids[id], id)
+		}
+		ids[id] = name
+	}
+}
+
+// readable checks that the table is whole, whatever has happened to its writers: it names no file that is missing, and
+// each snapshot has what its publication counts.
+func (w *world) readable() {
+	w.tb.Helper()
+	for _, eventType := range types {
+		t := w.read(eventType)
+		if t == nil {
+			continue
+		}
+		for _, s := range t.snapshots {
+			w.checkSnapshot(t, &s, w.want(w.states[s.id-1], eventType))
+		}
+	}
+}
+
+func (w *world) update(i int) {
+	w.tb.Helper()
+	if err := w.writers[i].Update(context.Background()); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// lose deletes files of tables, as an operator or a wrong rule of a bucket would.
+func (w *world) lose(t *rapid.T) {
+	for info, err := range w.store.List(t.Context(), "iceberg/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rapid.IntRange(0, 2).Draw(t, "lose") == 0 {
+			if err := w.store.Delete(t.Context(), info.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// retire raises the horizon of a type over about half of what landed, and deletes the objects.
+func (w *world) retire(t *rapid.T, eventType string) {
+	before := w.now.Add(-time.Duration(rapid.IntRange(0, 5).Draw(t, "age")) * time.Second)
+	if !before.After(w.horizons[eventType]) {
+		return
+	}
+	w.horizons[eventType] = before
+	if err := w.writers[0].UpdateType(t.Context(), eventType); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range w.chains {
+		for _, s := range c.Segments {
+			for i := range s.Objects {
+				if o := &s.Objects[i]; o.Type == eventType && w.horizons.Retired(s, o) {
+					w.deleted[w.store.URL(o.Key)] = true
+				}
+			}
+		}
+	}
+}
+
+// TestTablesAreTheCommittedObjects plays random histories. After each update the snapshot of each publication that may
+// be read has exactly the objects that the publication counts, whoever wrote, failed or lost what before.
+func TestTablesAreTheCommittedObjects(t *testing.T) {
+	t.Parallel()
+	cfg := serve(t)
+	var worlds atomic.Int64
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, cfg, fmt.Sprint("w", worlds.Add(1)))
+		writer := rapid.IntRange(0, 1)
+		actions := map[string]func(*rapid.T){
+			"land and publish": func(t *rapid.T) {
+				for range rapid.IntRange(1, 6).Draw(t, "segments") {
+					all := schemas(rapid.SampledFrom(types).Draw(t, "type"))
+					p := rapid.IntRange(0, partitions-1).Draw(t, "partition")
+					w.land(p, rapid.SampledFrom(all).Draw(t, "schema"))
+				}
+				w.publish(rapid.IntRange(0, 2).Draw(t, "without"))
+			},
+			"update": func(t *rapid.T) {
+				w.update(writer.Draw(t, "writer"))
+				w.check()
+			},
+			"two writers": func(t *rapid.T) {
+				var g errgroup.Group
+				for i := range w.writers {
+					g.Go(func() error { return w.writers[i].Update(t.Context()) })
+				}
+				if err := g.Wait(); err != nil {
+					t.Fatal(err)
+				}
+				w.check()
+			},
+			"crash": func(t *rapid.T) {
+				w.faults.after(rapid.IntRange(0, 8).Draw(t, "puts"), rapid.Bool().Draw(t, "writes"))
+				_ = w.writers[writer.Draw(t, "writer")].Update(t.Context()) // It may or may not have got to its end.
+				w.restart()
+				w.readable()
+			},
+			"restart": func(*rapid.T) { w.restart() },
+			"lose files": func(t *rapid.T) {
+				w.lose(t)
+				w.restart()
+				w.update(0)
+				w.check()
+			},
+			"pin": func(t *rapid.T) {
+				if n := len(w.states); n > 0 {
+					w.pinned[uint64(rapid.IntRange(max(1, n-2), n).Draw(t, "pin"))] = true
+				}
+			},
+			"retire": func(t *rapid.T) {
+				if len(w.states) > 0 {
+					w.retire(t, types[0])
+					w.readable()
+				}
+			},
+			"collect": func(t *rapid.T) {
+				w.now = w.now.Add(2 * unusedFor)
+				if err := w.writers[writer.Draw(t, "writer")].Collect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.readable()
+			},
+		}
+		names := slices.Sorted(maps.Keys(actions))
+		for range rapid.IntRange(1, 12).Draw(t, "actions") { // Each waits for fsyncs. Repeat would take many more.
+			actions[rapid.SampledFrom(names).Draw(t, "action")](t)
+		}
+		w.update(0)
+		w.check()
+	})
+}
+
+// TestCrashAtEveryWrite ends the process at each PUT of an update, before and after the store has executed it. The
+// table that readers find is always whole, and the next update completes it.
+func TestCrashAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	cfg := serve(t)
+	for _, writes := range []bool{false, true} {
+		for puts := range 9 {
+			w := newWorld(t, cfg, fmt.Sprint("crash", writes, puts))
+			w.land(0, schemas("hit")[0], schemas("Sale")[1])
+			w.publish(0)
+			w.update(0)
+			w.land(1, schemas("hit")[1], schemas("Sale")[3])
+			w.publish(0)
+			w.faults.after(puts, writes)
+			err := w.writers[0].Update(t.Context())
+			if ended := puts < 8; ended != (err != nil) {
+				t.Fatalf("after %d writes: %v; an update of two tables has 8", puts, err)
+			}
+			w.restart()
+			w.readable()
+			w.update(1)
+			w.check()
+		}
+	}
+}
+
+// TestManifestsAreMerged: many small publications leave few manifests, and each file is written anew a few times only.
+func TestManifestsAreMerged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "many")
+	const publications, fanOut = 70, 4
+	w.writers[0].fanOut = fanOut
+	for range publications {
+		w.land(0, schemas("hit")[0])
+		w.publish(0)
+		w.update(0)
+	}
+	w.check()
+	tab := w.read("hit")
+	snapshots := tab.metadata["snapshots"].([]any)
+	manifests := w.decodeAvro(w.get(snapshots[len(snapshots)-1].(map[string]any)["manifest-list"].(string)))
+	if n := len(manifests); n > 3*fanOut {
+		t.Errorf("%d publications left %d manifests", publications, n)
+	}
+	if n := len(snapshots); n > 4 {
+		t.Errorf("%d snapshots are there, and three publications are kept", n)
+	}
+	var entries int
+	for info, err := range w.store.List(t.Context(), "iceberg/type=hit/metadata/files-", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries += len(w.decodeAvro(w.get(w.store.URL(info.Key))))
+	}
+	if entries > 4*publications {
+		t.Errorf("%d entries were written for %d files", entries, publications)
+	}
+}

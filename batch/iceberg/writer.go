@@ -1,0 +1,438 @@
+package iceberg
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/batch/lake"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+const (
+	// attempts bounds how often one update of a table begins again because another process was faster.
+	attempts = 4
+	// attemptTime bounds an attempt. It is far shorter than unusedFor, so no attempt relies on a file that goes.
+	attemptTime = 10 * time.Minute
+	// unusedFor is how old a file is that no table names when it is deleted.
+	unusedFor = time.Hour
+
+	prefix   = "iceberg/type="
+	hintName = "version-hint.text"
+)
+
+// Kept is what is committed and may be read: the kept publications, ascending, with the commit chains and horizons.
+type Kept struct {
+	States   []*record.State
+	Chains   []*record.Chain
+	Horizons record.Horizons
+}
+
+// newest returns the newest publication.
+func (k *Kept) newest() *record.State { return k.States[len(k.States)-1] }
+
+// Config describes a writer.
+type Config struct {
+	Store        *lake.Store
+	Records      record.CommitLog                     // has the stored schemas
+	Installation string                               // the id, of which tables have their UUID
+	Newest       func() uint64                        // the number of the newest publication that this process knows
+	Kept         func(context.Context) (*Kept, error) // what the tables should have
+	Logger       *slog.Logger                         // nil discards
+	Registerer   prometheus.Registerer                // nil registers no metrics
+	Now          func() time.Time
+}
+
+// Writer keeps the tables up to date. Its methods may be called concurrently, and other processes may have writers of
+// the same tables.
+type Writer struct {
+	cfg     Config
+	metrics *metrics
+	fanOut  int
+
+	mu      sync.Mutex // guards what follows, and is held by an update
+	cut     []uint64   // the types of segments before it were marked as pending; nil at first
+	pending map[string]bool
+	checked map[string]bool // types whose files were looked for in the store
+	schemas map[string]*catalog.EventType
+}
+
+// New returns a writer.
+func New(cfg Config) (*Writer, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("iceberg: register metrics: %w", err)
+	}
+	return &Writer{cfg: cfg, metrics: m, fanOut: defaultFanOut, pending: map[string]bool{}, checked: map[string]bool{},
+		schemas: map[string]*catalog.EventType{}}, nil
+}
+
+const (
+	lookEvery    = time.Second      // how soon a new publication is in the tables
+	retryEvery   = time.Minute      // how soon a failed update is tried again
+	collectEvery = 30 * time.Minute // how often unused files are deleted
+)
+
+// Run keeps the tables up to date until the context ends. An error is logged and counted, and the next try follows:
+// nothing waits for a table.
+func (w *Writer) Run(ctx context.Context) error {
+	var done uint64
+	collectAt := w.cfg.Now().Add(collectEvery)
+	next := lookEvery
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(next):
+		}
+		next = lookEvery
+		if n := w.cfg.Newest(); n > done {
+			if err := w.Update(ctx); err == nil {
+				done = n
+			} else if ctx.Err() == nil {
+				w.failed("update", err)
+				next = retryEvery
+			}
+		}
+		if w.cfg.Now().After(collectAt) {
+			collectAt = w.cfg.Now().Add(collectEvery)
+			if err := w.Collect(ctx); err != nil && ctx.Err() == nil {
+				w.failed("collect", err)
+			}
+			done = 0 // A table whose files were lost is made anew.
+		}
+	}
+}
+
+func (w *Writer) failed(op string, err error) {
+	w.metrics.failures.WithLabelValues(op).Inc()
+	w.cfg.Logger.Warn("Iceberg tables lag; the next try follows", "op", op, "error", err)
+}
+
+// Update brings all tables up to the newest publication. A table that fails does not stop the others.
+func (w *Writer) Update(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	kept, err := w.cfg.Kept(ctx)
+	if err != nil {
+		return err
+	}
+	if len(kept.States) == 0 {
+		return nil
+	}
+	w.markTypes(kept)
+	var errs []error
+	for _, eventType := range slices.Sorted(maps.Keys(w.pending)) {
+		if err := w.updateTable(ctx, eventType, kept); err != nil {
+			errs = append(errs, fmt.Errorf("table of type %s: %w", eventType, err))
+			continue
+		}
+		delete(w.pending, eventType)
+	}
+	if len(errs) == 0 {
+		w.metrics.publication.Set(float64(kept.newest().N))
+	}
+	return errors.Join(errs...)
+}
+
+// UpdateType brings the table of one event type up to date. Call it when a horizon was raised and before objects are
+// deleted, so that no table names an object that is gone.
+func (w *Writer) UpdateType(ctx context.Context, eventType string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	kept, err := w.cfg.Kept(ctx)
+	if err != nil || len(kept.States) == 0 {
+		return err
+	}
+	return w.updateTable(ctx, eventType, kept)
+}
+
+// markTypes marks the event types as pending that have objects which the newest publication counts and the one before
+// did not.
+func (w *Writer) markTypes(kept *Kept) {
+	h := kept.newest().H
+	if w.cut == nil {
+		w.cut = make([]uint64, len(h))
+	}
+	for p, c := range since(kept.Chains, w.cut) {
+		for _, segment := range c.Segments {
+			if segment.End > h[p].Seq {
+				break
+			}
+			for i := range segment.Objects {
+				w.pending[segment.Objects[i].Type] = true
+			}
+		}
+		w.cut[p] = h[p].Seq
+	}
+}
+
+// updateTable brings one table up to date.
+func (w *Writer) updateTable(ctx context.Context, eventType string, kept *Kept) error {
+	for range attempts {
+		won, err := w.attempt(ctx, eventType, kept)
+		if won || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("another process was faster %d times in a row", attempts)
+}
+
+// attempt makes and commits the next version of a table if it lacks something. It reports whether the table is up to
+// date, and not whether another process was faster.
+func (w *Writer) attempt(ctx context.Context, eventType string, kept *Kept) (done bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	a := &attempt{w: w, kept: kept, eventType: eventType, folder: folder(eventType), horizons: record.Horizons{}}
+	maps.Copy(a.horizons, kept.Horizons)
+	version, err := w.newestVersion(ctx, a.folder)
+	if err != nil {
+		return false, err
+	}
+	changed, err := a.extend(ctx, version)
+	if errors.Is(err, errUnusable) {
+		w.cfg.Logger.Info("an Iceberg table is made anew", "type", eventType, "reason", err)
+		a.table = newTable(a.location(), w.cfg.Installation, eventType)
+		a.rebuilt = true
+		changed, err = a.advance(ctx)
+	}
+	if err != nil || !changed {
+		return err == nil, err
+	}
+	a.keepSnapshots(kept.States)
+	if err := a.finish(a.horizons[eventType]); err != nil {
+		return false, err
+	}
+	return a.commit(ctx, version+1)
+}
+
+// extend adds to the stored version of the table what it lacks. Without one it begins a table.
+func (a *attempt) extend(ctx context.Context, version int64) (changed bool, err error) {
+	if version == 0 {
+		a.table = newTable(a.location(), a.w.cfg.Installation, a.eventType)
+		return a.advance(ctx)
+	}
+	if err := a.load(ctx, version); err != nil {
+		return false, err
+	}
+	return a.advance(ctx)
+}
+
+// location returns where the table is. Its data files are elsewhere in the lake: a program that removes what a table
+// does not name looks below the location, and must find no object there.
+func (a *attempt) location() string { return a.w.cfg.Store.URL(prefix + a.eventType) }
+
+// load reads a version of the table, and checks that it can be continued.
+func (a *attempt) load(ctx context.Context, version int64) error {
+	raw, err := a.w.getKey(ctx, a.folder+metadataName(version))
+	if err != nil {
+		return err
+	}
+	if a.table, err = decodeTable(raw); err != nil {
+		return err
+	}
+	if a.Location != a.location() {
+		return fmt.Errorf("%w: it was at %s", errUnusable, a.Location)
+	}
+	if err := a.checkStored(); err != nil {
+		return err
+	}
+	if a.manifests, err = a.w.manifestsOf(ctx, a.last()); err != nil {
+		return err
+	}
+	return a.checkFiles(ctx)
+}
+
+// checkStored compares the stored table with what is committed.
+func (a *attempt) checkStored() error {
+	stored := a.horizon()
+	known := a.horizons[a.eventType]
+	if known.After(stored) {
+		return fmt.Errorf("%w: objects were retired", errUnusable)
+	}
+	if stored.After(known) { // This process does not know the horizon yet, and its objects may be gone.
+		a.horizons[a.eventType] = stored
+	}
+	for _, s := range a.Snapshots {
+		for _, k := range a.kept.States {
+			if int64(k.N) == s.ID && k.Digest != s.Summary[summaryDigest] {
+				return fmt.Errorf("%w: snapshot %d is of another publication", errUnusable, s.ID)
+			}
+		}
+	}
+	return nil
+}
+
+// checkFiles looks once in the life of a process for all files that the table names.
+func (a *attempt) checkFiles(ctx context.Context) error {
+	if a.w.checked[a.eventType] {
+		return nil
+	}
+	there := map[string]bool{}
+	for info, err := range a.w.cfg.Store.List(ctx, a.folder, "") {
+		if err != nil {
+			return err
+		}
+		there[a.w.cfg.Store.URL(info.Key)] = true
+	}
+	named, err := a.w.namedFiles(ctx, a.table)
+	if err != nil {
+		return err
+	}
+	for path := range named {
+		if !there[path] {
+			return fmt.Errorf("%w: %s is missing", errUnusable, path)
+		}
+	}
+	a.w.checked[a.eventType] = true
+	return nil
+}
+
+// manifestsOf reads the manifest list of a snapshot.
+func (w *Writer) manifestsOf(ctx context.Context, s *snapshot) ([]*manifest, error) {
+	raw, err := w.get(ctx, s.ManifestList)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := decodeFile[manifest](raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errUnusable, s.ManifestList, err)
+	}
+	return manifests, nil
+}
+
+// namedFiles returns the paths of the manifests and manifest lists that a table names.
+func (w *Writer) namedFiles(ctx context.Context, t *table) (map[string]bool, error) {
+	named := map[string]bool{}
+	for _, s := range t.Snapshots {
+		named[s.ManifestList] = true
+		manifests, err := w.manifestsOf(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range manifests {
+			named[m.Path] = true
+		}
+	}
+	return named, nil
+}
+
+// commit makes the table the given version, unless another process has created that version. The create-only write is
+// what commits: readers see the version before or this one.
+func (a *attempt) commit(ctx context.Context, version int64) (won bool, err error) {
+	raw, err := json.MarshalIndent(a.table, "", " ")
+	if err != nil {
+		return false, err
+	}
+	key := a.folder + metadataName(version)
+	if err := a.w.cfg.Store.CreateOnce(ctx, key, raw); err != nil {
+		there, readErr := a.w.cfg.Store.Get(ctx, key)
+		if errors.Is(readErr, record.ErrNotFound) {
+			return false, err
+		}
+		if readErr != nil {
+			return false, errors.Join(err, readErr)
+		}
+		if !bytes.Equal(there, raw) {
+			return false, nil
+		}
+	}
+	a.w.metrics.commits.Inc()
+	return true, a.w.putHint(ctx, a.folder, version)
+}
+
+// putHint tells readers which version is the newest. They need no more than one that is whole, so it may lag.
+func (w *Writer) putHint(ctx context.Context, folder string, version int64) error {
+	raw := strconv.AppendInt(nil, version, 10)
+	return w.cfg.Store.Put(ctx, folder+hintName, bytes.NewReader(raw), int64(len(raw)))
+}
+
+// newestVersion returns the newest version of a table, or 0 if there is none, and makes the hint name it. The hint lags
+// where a process ended after its commit, and it may be lost, or name a version that is lost.
+func (w *Writer) newestVersion(ctx context.Context, folder string) (version int64, err error) {
+	raw, err := w.cfg.Store.Get(ctx, folder+hintName)
+	if err != nil && !errors.Is(err, record.ErrNotFound) {
+		return 0, err
+	}
+	hint, err := strconv.ParseInt(string(raw), 10, 64)
+	if err == nil {
+		if version, err = w.versionFrom(ctx, folder, hint); err != nil {
+			return 0, err
+		}
+	}
+	if version == 0 {
+		if version, err = w.listVersions(ctx, folder); err != nil {
+			return 0, err
+		}
+	}
+	if version != hint && version > 0 {
+		return version, w.putHint(ctx, folder, version)
+	}
+	return version, nil
+}
+
+// versionFrom returns the last of the versions that follow each other from first on, or 0 if there is no first.
+func (w *Writer) versionFrom(ctx context.Context, folder string, first int64) (version int64, err error) {
+	for n := first; ; n++ {
+		_, err := w.cfg.Store.Head(ctx, folder+metadataName(n))
+		if errors.Is(err, record.ErrNotFound) {
+			return version, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		version = n
+	}
+}
+
+// listVersions returns the highest version of a table in the store.
+func (w *Writer) listVersions(ctx context.Context, folder string) (version int64, err error) {
+	for info, err := range w.cfg.Store.List(ctx, folder+"v", "") {
+		if err != nil {
+			return 0, err
+		}
+		if n, ok := versionOf(strings.TrimPrefix(info.Key, folder)); ok {
+			version = max(version, n)
+		}
+	}
+	return version, nil
+}
+
+// getKey reads a file of a table. A file that is missing makes the table unusable.
+func (w *Writer) getKey(ctx context.Context, key string) ([]byte, error) {
+	raw, err := w.cfg.Store.Get(ctx, key)
+	if errors.Is(err, record.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	return raw, err
+}
+
+// folder returns the prefix of the keys of a table's files.
+func folder(eventType string) string { return prefix + eventType + "/metadata/" }
+
+// metadataName returns the name of a version of the table's metadata.
+func metadataName(version int64) string { return fmt.Sprintf("v%d.metadata.json", version) }
+
+// versionOf is the reverse of metadataName.
+func versionOf(name string) (version int64, ok bool) {
+	version, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(name, "v"), ".metadata.json"), 10, 64)
+	return version, err == nil && metadataName(version) == name
+}
