@@ -68,7 +68,7 @@ func TestExitCodes(t *testing.T) {
 		"dead-letters list --from=2024-05-01 " +
 			nobody: {exitUsage, "--from: \"2024-05-01\" is not an RFC 3339 time"},
 		"dead-letters replay --help":  {exitOK, "--name=NAME"},
-		"query v -w page=/ " + day:    {exitUsage, "write dimension:op:value"},
+		"query v -w page=a,b " + day:  {exitUsage, "--where: at character 7, before \",b\": write and or or"},
 		"query v --mode=best " + day:  {exitUsage, `must be one of "merged","exact","live"`},
 		"query v --server=:// " + day: {exitUsage, "://"},
 		"query v " + day + nobody:     {exitFailed, "is a server running? try: recount up"},

@@ -26,7 +26,7 @@ type queryCmd struct {
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
 	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
 	TimeZone    string       `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
-	Where       []string     `short:"w" sep:"none" help:"Condition dimension:op:value, like page:eq:/ or page:in:/,/a."`
+	Where       []string     `short:"w" sep:"none" help:"Conditions, like \"page in (/, /a) and not (status >= 500)\"."`
 	OrderBy     []string     `short:"o" help:"Columns to order by; column:desc orders descending."`
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
@@ -115,8 +115,8 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		return nil, errors.New("--explain needs --format json, because a table has no place for it")
 	}
 	for _, w := range c.Where {
-		if strings.Count(w, ":") < 2 {
-			return nil, fmt.Errorf("--where %q: write dimension:op:value, such as origin:in:ORD,ATL", w)
+		if _, err := query.ParseWhere(w); err != nil {
+			return nil, fmt.Errorf("--%w", err)
 		}
 	}
 	return v, nil

@@ -191,6 +191,8 @@ func less(a, b any) bool {
 		return x < b.(int64)
 	case float64:
 		return x < b.(float64)
+	case string:
+		return x < b.(string)
 	}
 	return false
 }
@@ -207,35 +209,54 @@ func (t *tally) counted(e *event) bool {
 
 // unplaced reports whether the answer cannot tell to which row the event belongs (query.Overflow).
 func (t *tally) unplaced(e *event) bool {
-	is := false
-	for _, c := range t.scan.Where {
-		switch {
-		case c.Op != query.Exists && overflowed(e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type})):
-			is = true
-		case !t.meets(e, c):
-			return false
-		}
-	}
+	j := judge(t.scan.Where, e)
+	is := !j.must
 	for _, d := range t.scan.GroupBy {
 		is = is || overflowed(e.dimension(d))
 	}
-	return is
+	return is && j.may
 }
 
 func overflowed(v any) bool { return v == catalog.Overflow || v == int64(catalog.OverflowInt) }
 
 // wanted reports whether the event fulfils the query's conditions.
-func (t *tally) wanted(e *event) bool {
-	for _, c := range t.scan.Where {
-		if !t.meets(e, c) {
-			return false
-		}
+func (t *tally) wanted(e *event) bool { return judge(t.scan.Where, e).holds }
+
+// judgement says whether conditions hold for an event as it is counted, and whether they may hold and certainly hold
+// for the values in place of the overflowed ones.
+type judgement struct{ holds, may, must bool }
+
+// judge evaluates conditions as they are written. All of them have to hold.
+func judge(where []query.Condition, e *event) judgement {
+	all := judgement{true, true, true}
+	for i := range where {
+		j := judgeOne(&where[i], e)
+		all = judgement{all.holds && j.holds, all.may && j.may, all.must && j.must}
 	}
-	return true
+	return all
 }
 
-func (t *tally) meets(e *event, c query.Condition) bool {
-	return holds(string(c.Op), e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type}), c.Values)
+func judgeOne(c *query.Condition, e *event) judgement {
+	switch {
+	case c.Not != nil:
+		j := judgeOne(c.Not, e)
+		return judgement{!j.holds, !j.must, !j.may}
+	case c.And != nil:
+		return judge(c.And, e)
+	case c.Or != nil:
+		some := judgement{}
+		for i := range c.Or {
+			j := judgeOne(&c.Or[i], e)
+			some = judgement{some.holds || j.holds, some.may || j.may, some.must || j.must}
+		}
+		return some
+	}
+	v := e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type})
+	is := holds(string(c.Op), v, c.Values)
+	if c.Op != query.Exists && overflowed(v) {
+		return judgement{is, true, false}
+	}
+	return judgement{is, is, is}
 }
 
 // holds defines every operator. v is nil if the field is missing.
@@ -251,12 +272,20 @@ func holds(op string, v any, values []any) bool {
 		return !in
 	case "exists":
 		return (v != nil) == values[0].(bool)
-	case "prefix":
-		s, ok := v.(string)
-		return ok && strings.HasPrefix(s, values[0].(string))
 	}
 	if v == nil {
 		return false
+	}
+	text, _ := v.(string)
+	switch op {
+	case "prefix":
+		return strings.HasPrefix(text, values[0].(string))
+	case "suffix":
+		return strings.HasSuffix(text, values[0].(string))
+	case "contains":
+		return strings.Contains(text, values[0].(string))
+	case "between":
+		return !less(v, values[0]) && !less(values[1], v)
 	}
 	return map[string]bool{
 		"lt": less(v, values[0]), "le": !less(values[0], v), "gt": less(values[0], v), "ge": !less(v, values[0])}[op]

@@ -38,6 +38,9 @@ func FuzzParse(f *testing.F) {
 			`"where":[{"dimension":"delay","op":"in","values":[1,null,-9223372036854775808]},` +
 			`{"dimension":"origin","op":"prefix","value":"O"},{"dimension":"cancelled","op":"exists","value":true}],` +
 			`"order_by":[{"by":"n","desc":true}],"limit":5,"as_of":3,"mode":"live","fill":true}`,
+		`{"view":"flights","from":"2001","to":"2002",` +
+			`"where":[{"not":{"or":[{"dimension":"delay","op":"between","values":[-1,1]},{"and":[` +
+			`{"dimension":"origin","op":"suffix","value":"D"},{"dimension":"origin","op":"lt","value":""}]}]}}]}`,
 		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
 	} {
@@ -60,7 +63,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		checkScan(t, s)
+		checkScan(t, s, q.IsOpen())
 		again, err := json.Marshal(q)
 		if err != nil {
 			t.Fatal(err)
@@ -80,21 +83,36 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func checkScan(t *testing.T, s *Scan) {
+func checkScan(t *testing.T, s *Scan, open bool) {
 	w := s.Windows
-	if w.From >= w.To || w.Len() == 0 || w.Start(0) > w.From || len(s.Measures) == 0 {
+	if !open && (w.From >= w.To || w.Len() == 0 || w.Start(0) > w.From) || len(s.Measures) == 0 {
 		t.Fatalf("windows %d to %d with %d starts, %d measures", w.From, w.To, w.Len(), len(s.Measures))
 	}
-	for _, c := range s.Where {
-		if len(c.Values) == 0 || c.Value != nil {
-			t.Fatalf("condition %+v", c)
+	for i := range s.Where {
+		checkCondition(t, &s.Where[i])
+	}
+	p := s.Predicate()
+	p.Tests(func(test *Test) { test.Null() })
+}
+
+func checkCondition(t *testing.T, c *Condition) {
+	for _, list := range [][]Condition{c.And, c.Or} {
+		for i := range list {
+			checkCondition(t, &list[i])
 		}
-		for _, v := range c.Values {
-			switch v.(type) {
-			case nil, string, int64, bool:
-			default:
-				t.Fatalf("condition %+v holds a %T", c, v)
-			}
+	}
+	switch {
+	case c.Not != nil:
+		checkCondition(t, c.Not)
+	case c.And != nil || c.Or != nil:
+	case len(c.Values) == 0 || c.Value != nil:
+		t.Fatalf("condition %+v", c)
+	}
+	for _, v := range c.Values {
+		switch v.(type) {
+		case nil, string, int64, bool:
+		default:
+			t.Fatalf("condition %+v holds a %T", c, v)
 		}
 	}
 }

@@ -2,9 +2,10 @@ package query
 
 import "recount/schemas/catalog"
 
-// Overflow counts the events of a scan whose group is unknown, because a dimension that the
-// scan groups by or has a condition on holds catalog.Overflow. Every other condition holds for
-// them. Whether a condition on that dimension holds depends on a value that was not kept.
+// Overflow counts the events of a scan whose group is unknown, because a dimension that the scan groups by or has a
+// condition on holds catalog.Overflow. An event counts if the conditions hold for some value that it may have had
+// there, and if they do not hold for every such value or its group depends on it. What is decided for each test apart
+// is not decided for tests of one dimension together: eq or ne of one value holds for every value, but counts.
 //
 // So a count over conditions is too small by at most LeftOut and too large by at most
 // Events − LeftOut (ne holds for overflowed events), and a group is too small by at most
@@ -23,6 +24,6 @@ func (o *Overflow) Add(p Overflow) {
 	o.LeftOut += p.LeftOut
 }
 
-// Unsure reports whether it is unknown if the condition holds for an event whose dimension
-// overflowed. It is known that the event had a value.
-func (c *Condition) Unsure() bool { return c.Op != Exists && c.Type != catalog.Bool }
+// Unsure reports whether it is unknown if the test holds for an event whose dimension overflowed. It is known that the
+// event had a value.
+func (t *Test) Unsure() bool { return t.Kind != Present && t.Type != catalog.Bool }

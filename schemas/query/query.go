@@ -37,33 +37,6 @@ const (
 // Modes lists the modes.
 var Modes = []Mode{Merged, Exact, Live}
 
-// Op is a comparison of a query's where.
-type Op string
-
-// The operators of where. Ne and NotIn are the complements of Eq and In, so a
-// null dimension satisfies them.
-const (
-	Eq     Op = "eq"
-	Ne     Op = "ne"
-	In     Op = "in"
-	NotIn  Op = "not_in"
-	Prefix Op = "prefix"
-	Exists Op = "exists"
-)
-
-// Ops lists the operators of where.
-var Ops = []Op{Eq, Ne, In, NotIn, Prefix, Exists}
-
-// Condition keeps the groups a query counts. After Resolve, Values have the
-// dimension's Go type (string, int64 or bool); null is the value nil in Eq, Ne, In and NotIn.
-type Condition struct {
-	Dimension string            `json:"dimension"`
-	Op        Op                `json:"op"`
-	Value     any               `json:"value,omitempty"`
-	Values    []any             `json:"values,omitempty"`
-	Type      catalog.FieldType `json:"-"` // of the dimension; set by Resolve
-}
-
 // Order is one sort key: a dimension, a measure or time.
 type Order struct {
 	By   string `json:"by"`
@@ -92,11 +65,9 @@ type Query struct {
 
 // Limits of one query.
 const (
-	DefaultLimit  = 1_000
-	MaxLimit      = 1_000_000
-	MaxConditions = 32
-	MaxValues     = 10_000
-	MaxBody       = 4 << 20
+	DefaultLimit = 1_000
+	MaxLimit     = 1_000_000
+	MaxBody      = 4 << 20
 )
 
 // Error names the wrong field of a query and what to write instead.
@@ -270,7 +241,7 @@ type Scan struct {
 	Tenant   string
 	Windows  window.Windows
 	GroupBy  []Dimension
-	Where    []Condition
+	Where    []Condition // with values of the dimensions' types; Predicate is what layers evaluate
 	Measures []Measure
 	Memory   *Share // what the scan holds while it grows; nil has no limit
 }
@@ -468,78 +439,6 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 			return nil, invalid("group_by", "%q is listed twice", name)
 		}
 		out = append(out, Dimension{name, c.DimensionType(v, name)})
-	}
-	return out, nil
-}
-
-func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) {
-	if len(q.Where) > MaxConditions {
-		return nil, invalid("where", "%d conditions; at most %d", len(q.Where), MaxConditions)
-	}
-	out := slices.Clone(q.Where)
-	for i := range out {
-		if !slices.Contains(v.Dimensions, out[i].Dimension) {
-			return nil, invalid("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension,
-				dimensionNames(v))
-		}
-		out[i].Type = c.DimensionType(v, out[i].Dimension)
-		if err := out[i].resolve(out[i].Type); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// resolve moves Value into Values and gives every value the dimension's Go type.
-func (c *Condition) resolve(t catalog.FieldType) error {
-	set := c.Op == In || c.Op == NotIn
-	if !slices.Contains(Ops, c.Op) {
-		return invalid("where", "unknown op %q; use one of %v", c.Op, Ops)
-	}
-	if !set && len(c.Values) == 0 {
-		c.Values = []any{c.Value}
-		c.Value = nil
-	}
-	if len(c.Values) == 0 || len(c.Values) > MaxValues || !set && len(c.Values) != 1 || c.Value != nil {
-		need := "one value"
-		if set {
-			need = fmt.Sprintf("values: 1 to %d of them", MaxValues)
-		}
-		return invalid("where", "%s %s takes %s", c.Dimension, c.Op, need)
-	}
-	if c.Op == Exists {
-		t = catalog.Bool
-	}
-	if c.Op == Prefix && t != catalog.String {
-		return invalid("where", "prefix needs a string dimension; %s is %s", c.Dimension, t)
-	}
-	c.Values = slices.Clone(c.Values)
-	for i, v := range c.Values {
-		if v == nil && c.Op != Prefix && c.Op != Exists {
-			continue
-		}
-		typed, err := typedValue(v, t)
-		if err != nil {
-			return invalid("where", "%s: %v", c.Dimension, err)
-		}
-		c.Values[i] = typed
-	}
-	return nil
-}
-
-var errType = errors.New("wrong type")
-
-func typedValue(v any, t catalog.FieldType) (any, error) {
-	if n, ok := v.(json.Number); ok {
-		i, err := n.Int64()
-		if err != nil || t != catalog.Int64 {
-			return nil, fmt.Errorf("%w: %s is not %s", errType, n, t)
-		}
-		return i, nil
-	}
-	out, err := catalog.Normalize(v, t)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errType, err)
 	}
 	return out, nil
 }

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep a query's JSON goes: the query, a list, a condition, its values.
-const maxDepth = 4
+// maxDepth is how deep a query's JSON goes: the query, a list, conditions with a list in each, the values of the last.
+const maxDepth = 4 + 2*MaxDepth
 
 // strict refuses what encoding/json takes although two readers may understand it
 // differently: a field twice, a field in another case, bytes that are not UTF-8 and
@@ -61,7 +61,7 @@ func (w walker) value(field string, depth int) error {
 		return nil
 	}
 	if depth == maxDepth {
-		return invalid(field, "objects and lists are nested too deeply")
+		return invalid(field, "objects and lists are nested too deeply; and, or and not may be %d deep", MaxDepth)
 	}
 	if open == '{' {
 		err = w.members(field, depth)

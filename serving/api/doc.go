@@ -16,11 +16,9 @@
 //	fill                       true or false
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
-//	where                      repeated: dimension:op:value, as in origin:in:ORD,ATL or delay:exists:true
+//	where                      repeated: conditions as a text (query.ParseWhere), all of which have to hold
 //
-// Values of in and not_in are separated by commas. For the other operators everything after the
-// second colon is the value, including commas and colons. Values get the dimension's type. A list
-// with a null or a comma in a value needs POST.
+// Values get the dimension's type.
 //
 // # Admission
 //

@@ -16,13 +16,15 @@ func FuzzParameters(f *testing.F) {
 		"view=flights&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z",
 		"view=flights&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z&where=origin:in:ORD,ATL&where=delay:eq:-5" +
 			"&where=cancelled:exists:true&order_by=n:desc,time&granularity=1d&as_of=3&limit=5&fill=true",
+		"view=flights&from=2001&to=2002&where=origin+in+(ORD,'it''s',%22%5Cu00e9%22)+and+" +
+			"not+(delay+%3E=+5+or+origin+suffix+x)",
 		"where=::&order_by=:&view=%zz", "limit=99999999999999999999", "where=origin:in:", "measures=,&group_by=",
 	} {
 		f.Add(s)
 	}
 	c := oracle.Catalog()
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseParameters(raw, c, time.Time{})
+		q, err := parseParameters(raw, time.Time{})
 		if err == nil {
 			_, err = q.Resolve(c, "t")
 		}

@@ -1,17 +1,14 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"recount/schemas/catalog"
 	"recount/schemas/instant"
 	"recount/schemas/query"
 )
@@ -33,9 +30,9 @@ var queryParameters = map[string]bool{
 	"where": true,
 }
 
-// parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. The
-// catalog gives the types of the values of where. Resolve refuses names that the catalog lacks.
-func parseParameters(raw string, c *catalog.Catalog, now time.Time) (*query.Query, error) {
+// parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
+// the catalog lacks, and gives the values of where the types of their dimensions.
+func parseParameters(raw string, now time.Time) (*query.Query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, invalid("query", "%v", err)
@@ -58,7 +55,7 @@ func parseParameters(raw string, c *catalog.Catalog, now time.Time) (*query.Quer
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Explain: p.bool("explain"),
 	}
-	q.Where = p.where(q.View, c)
+	q.Where = p.where()
 	p.setRange(q, now)
 	return q, p.err
 }
@@ -165,48 +162,16 @@ func (p *parameters) orderBy() []query.Order {
 	return out
 }
 
-func (p *parameters) where(view string, c *catalog.Catalog) []query.Condition {
+// where reads conditions, all of which have to hold.
+func (p *parameters) where() []query.Condition {
 	var out []query.Condition
 	for _, text := range p.values["where"] {
-		parts := strings.SplitN(text, ":", 3)
-		if len(parts) < 3 {
-			p.fail(invalid("where", "%q: use dimension:op:value, as in origin:in:ORD,ATL", text))
+		conditions, err := query.ParseWhere(text)
+		if err != nil {
+			p.fail(err)
 			return nil
 		}
-		condition := query.Condition{Dimension: parts[0], Op: query.Op(parts[1])}
-		t := valueType(c.Views[view], c, condition)
-		if condition.Op == query.In || condition.Op == query.NotIn {
-			for v := range strings.SplitSeq(parts[2], ",") {
-				condition.Values = append(condition.Values, convert(v, t))
-			}
-		} else {
-			condition.Value = convert(parts[2], t)
-		}
-		out = append(out, condition)
+		out = append(out, conditions...)
 	}
 	return out
-}
-
-func valueType(v *catalog.View, c *catalog.Catalog, condition query.Condition) catalog.FieldType {
-	switch {
-	case condition.Op == query.Exists:
-		return catalog.Bool
-	case v == nil || !slices.Contains(v.Dimensions, condition.Dimension):
-		return catalog.String
-	}
-	return c.DimensionType(v, condition.Dimension)
-}
-
-// convert gives a text the type that it would have in JSON. A text of another form stays a string,
-// which Resolve refuses.
-func convert(text string, t catalog.FieldType) any {
-	switch {
-	case t == catalog.Bool && (text == "true" || text == "false"):
-		return text == "true"
-	case t == catalog.Int64:
-		if _, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return json.Number(text)
-		}
-	}
-	return text
 }

@@ -31,7 +31,7 @@ func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) getQuery(w http.ResponseWriter, r *http.Request) error {
 	return a.observeQuery(w, r, func() (*query.Query, error) {
-		return parseParameters(r.URL.RawQuery, a.parts.Catalog.Catalog(), a.parts.Now())
+		return parseParameters(r.URL.RawQuery, a.parts.Now())
 	})
 }
 

@@ -1,7 +1,6 @@
 package batchview
 
 import (
-	"slices"
 	"strings"
 
 	"recount/schemas/catalog"
@@ -11,34 +10,23 @@ import (
 
 // overflowHidesEvents reports whether overflow can hide events from the scan's conditions. If it
 // cannot, the groups show all of it, and the table need not be read a second time.
-func overflowHidesEvents(scan *query.Scan, f facts) bool {
-	return slices.ContainsFunc(scan.Where, func(c query.Condition) bool {
-		return c.Unsure() && !f.regular[c.Dimension]
-	})
+func overflowHidesEvents(where *query.Predicate, f facts) (hides bool) {
+	where.Tests(func(t *query.Test) { hides = hides || t.Unsure() && !f.regular[t.Dimension] })
+	return hides
 }
 
 // overflowColumns returns the two counts of query.Overflow over all pinned rows. inScan is the
-// predicate of the rows in the scan's tenant and range, and conditions are those of its Where.
-func overflowColumns(scan *query.Scan, inScan string, conditions []string) []string {
-	possible := []string{inScan}
-	unknown := []string{}
-	for i, c := range scan.Where {
-		if !c.Unsure() {
-			possible = append(possible, conditions[i])
-			continue
-		}
-		isOverflow := overflowed(c.Dimension, c.Type)
-		possible = append(possible, "("+conditions[i]+" OR "+isOverflow+")")
-		unknown = append(unknown, isOverflow)
-	}
+// predicate of the rows in the scan's tenant and range, and where has those of its conditions.
+func overflowColumns(scan *query.Scan, inScan string, where clause) []string {
+	unknown := []string{"NOT " + where.certain}
 	for _, d := range scan.GroupBy {
 		if d.Type != catalog.Bool {
 			unknown = append(unknown, overflowed(d.Name, d.Type))
 		}
 	}
-	undecided := strings.Join(possible, " AND ") + " AND (" + strings.Join(unknown, " OR ") + ")"
+	undecided := inScan + " AND " + where.possible + " AND (" + strings.Join(unknown, " OR ") + ")"
 	return []string{"sumIf(_events, " + undecided + ")",
-		"sumIf(_events, " + undecided + " AND NOT (" + strings.Join(conditions, " AND ") + "))"}
+		"sumIf(_events, " + undecided + " AND NOT " + where.holds + ")"}
 }
 
 // overflowed returns the predicate of rows in which the dimension has the overflow value.

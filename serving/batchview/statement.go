@@ -32,11 +32,12 @@ type statement struct {
 
 // build returns the statement of a scan. The pins must have at least one row.
 func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns, codes *codes) *statement {
-	st := &statement{countsOverflow: overflowHidesEvents(scan, f), codes: codes, facts: f}
+	predicate := scan.Predicate()
+	st := &statement{countsOverflow: overflowHidesEvents(&predicate, f), codes: codes, facts: f}
 	table := p.table(scan)
 	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width, f)
-	conditions := st.conditions(scan)
+	conditions := st.clause(&predicate)
 	pinned := p.condition(f)
 	k := st.keysOf(scan, p.width, codes)
 	var with []span
@@ -49,7 +50,7 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 		st.stateBytes = f.states
 	}
 	groups := func(sketches sketchColumns, predicates ...string) string {
-		where := slices.Concat([]string{pinned, inScan}, conditions, predicates)
+		where := append([]string{pinned, inScan, conditions.holds}, predicates...)
 		return st.groupColumns(scan, k, sketches, sums) + from + " WHERE " + all(where) + k.groupBy
 	}
 	var branches []string

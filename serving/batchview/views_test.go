@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -42,33 +41,8 @@ func drawQuery(t *rapid.T) *query.Query {
 			q.GroupBy = append(q.GroupBy, d)
 		}
 	}
-	q.Where = rapid.SliceOfN(rapid.Custom(drawCondition), 0, 2).Draw(t, "where")
+	q.Where = oracle.DrawWhere(t, 3)
 	return q
-}
-
-func drawCondition(t *rapid.T) query.Condition {
-	values := map[string]*rapid.Generator[any]{
-		"origin":    rapid.SampledFrom([]any{nil, "absent", "OR", ""}),
-		"delay":     rapid.SampledFrom([]any{nil, int64(-3), int64(5), int64(math.MinInt64)}),
-		"cancelled": rapid.SampledFrom([]any{nil, true, false}),
-	}
-	for _, s := range oracle.Strings {
-		values["origin"] = rapid.OneOf(values["origin"], rapid.Just[any](s))
-	}
-	c := query.Condition{Dimension: rapid.SampledFrom([]string{"origin", "delay", "cancelled"}).Draw(t, "dimension")}
-	c.Op = rapid.SampledFrom(query.Ops).Draw(t, "op")
-	switch c.Op {
-	case query.Exists:
-		c.Value = rapid.Bool().Draw(t, "exists")
-	case query.Prefix:
-		c.Dimension = "origin"
-		c.Value = rapid.SampledFrom(oracle.Strings).Draw(t, "prefix")
-	case query.In, query.NotIn:
-		c.Values = rapid.SliceOfN(values[c.Dimension], 1, 4).Draw(t, "values")
-	default:
-		c.Value = values[c.Dimension].Draw(t, "value")
-	}
-	return c
 }
 
 // split assigns buckets to versions, so that only some neighbours have the same version.
@@ -136,10 +110,11 @@ func compareWithOracle(t *rapid.T, views *Views, state *record.State, scan *quer
 	}
 	if diff := cmp.Diff(byKey(want), byKey(got), cmp.AllowUnexported(distinct.Sketch{}),
 		cmpopts.EquateEmpty()); diff != "" {
-		t.Fatalf("%+v\n%s", scan.Where, diff)
+		t.Fatalf("%s\n%s", query.FormatWhere(scan.Where), diff)
 	}
 	if got.Overflow != want.Overflow {
-		t.Fatalf("%+v, by %v: overflow %+v, want %+v", scan.Where, scan.GroupBy, got.Overflow, want.Overflow)
+		t.Fatalf("%s, by %v: overflow %+v, want %+v", query.FormatWhere(scan.Where), scan.GroupBy, got.Overflow,
+			want.Overflow)
 	}
 }
 

@@ -2,9 +2,11 @@ package batchview
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"recount/schemas/catalog"
 	"recount/schemas/query"
 	"recount/schemas/sqlschema"
 )
@@ -16,66 +18,107 @@ func (st *statement) param(value any, sqlType string) string {
 	return "{" + name + ":" + sqlType + "}"
 }
 
-// conditions returns the predicates of the scan's conditions.
-func (st *statement) conditions(scan *query.Scan) []string {
-	var out []string
-	for _, c := range scan.Where {
-		out = append(out, st.condition(c))
-	}
-	return out
-}
+// clause is a predicate in SQL, as the three bits of query.Verdict. None of them is ever null, so NOT gives the
+// complement.
+type clause struct{ holds, possible, certain string }
 
-// condition returns the predicate of one condition. It is never null, so NOT gives its complement.
-func (st *statement) condition(c query.Condition) string {
-	column := sqlschema.Quote(c.Dimension)
-	switch c.Op {
-	case query.Exists:
-		if c.Values[0] == true {
-			return "isNotNull(" + column + ")"
+// clause returns the SQL of a predicate.
+func (st *statement) clause(p *query.Predicate) clause {
+	if p.Test != nil {
+		return st.test(p.Test)
+	}
+	if len(p.Parts) == 0 {
+		return clause{always, always, always}
+	}
+	parts := make([]clause, len(p.Parts))
+	for i := range p.Parts {
+		parts[i] = st.clause(&p.Parts[i])
+	}
+	operator := " AND "
+	if p.Any {
+		operator = " OR "
+	}
+	join := func(of func(clause) string) string {
+		texts := make([]string, len(parts))
+		for i, part := range parts {
+			texts[i] = of(part)
 		}
-		return "isNull(" + column + ")"
-	case query.Prefix:
-		return "ifNull(startsWith(" + column + ", " + st.param(c.Values[0], "String") + "), 0)"
-	case query.Ne, query.NotIn:
-		return "NOT " + st.oneOf(column, c.Values)
+		return "(" + strings.Join(texts, operator) + ")"
 	}
-	return st.oneOf(column, c.Values)
+	return clause{join(func(c clause) string { return c.holds }), join(func(c clause) string { return c.possible }),
+		join(func(c clause) string { return c.certain })}
 }
 
-func (st *statement) oneOf(column string, values []any) string {
+// test returns the SQL of a test. A value that overflowed has the row's value, and stands for an unknown one.
+func (st *statement) test(t *query.Test) clause {
+	holds := st.comparison(t)
+	if t.Negated {
+		holds = "NOT " + holds
+	}
+	if !t.Unsure() {
+		return clause{holds, holds, holds}
+	}
+	is := overflowed(t.Dimension, t.Type)
+	return clause{holds, "(" + holds + " OR " + is + ")", "(" + holds + " AND NOT " + is + ")"}
+}
+
+// comparison returns the SQL of a test before it is negated.
+func (st *statement) comparison(t *query.Test) string {
+	column := sqlschema.Quote(t.Dimension)
+	if t.Kind == query.Present {
+		return "isNotNull(" + column + ")"
+	}
+	text := func(function, condition string) string {
+		return fmt.Sprintf("ifNull(%s(%s, %s)%s, 0)", function, column, st.param(t.Part, "String"), condition)
+	}
+	switch t.Kind {
+	case query.AtStart:
+		return text("startsWith", "")
+	case query.AtEnd:
+		return text("endsWith", "")
+	case query.Inside:
+		return text("position", " > 0")
+	case query.Within:
+		return "ifNull(" + st.within(column, t) + ", 0)"
+	}
+	return st.oneOf(column, t)
+}
+
+// within returns the predicate of values between the ends of a test. It may be null.
+func (st *statement) within(column string, t *query.Test) string {
+	var ends []string
+	add := func(e *query.End, operator string) {
+		if e == nil {
+			return
+		}
+		if !e.Open {
+			operator += "="
+		}
+		sqlType := "Int64"
+		if t.Type == catalog.String {
+			sqlType = "String"
+		}
+		ends = append(ends, column+" "+operator+" "+st.param(e.Value, sqlType))
+	}
+	add(t.Low, ">")
+	add(t.High, "<")
+	return strings.Join(ends, " AND ")
+}
+
+// oneOf returns the predicate of the values of a test.
+func (st *statement) oneOf(column string, t *query.Test) string {
 	null := "0"
-	var strings []string
-	var ints []int64
-	bools := false
-	for _, v := range values {
-		switch v := v.(type) {
-		case nil:
-			null = "isNull(" + column + ")"
-		case string:
-			strings = append(strings, v)
-		case int64:
-			ints = append(ints, v)
-		case bool:
-			ints = append(ints, boolInt(v))
-			bools = true
-		}
+	if t.OfNull {
+		null = "isNull(" + column + ")"
 	}
-	if bools {
+	if t.Type == catalog.Bool {
 		column = "toInt64(" + column + ")"
 	}
 	switch {
-	case len(strings) > 0:
-		return "(ifNull(" + column + " IN " + st.param(strings, "Array(String)") + ", 0) OR " + null + ")"
-	case len(ints) > 0:
-		return "(ifNull(" + column + " IN " + st.param(ints, "Array(Int64)") + ", 0) OR " + null + ")"
+	case len(t.Texts) > 0:
+		return "(ifNull(" + column + " IN " + st.param(t.Texts, "Array(String)") + ", 0) OR " + null + ")"
+	case len(t.Ints) > 0:
+		return "(ifNull(" + column + " IN " + st.param(t.Ints, "Array(Int64)") + ", 0) OR " + null + ")"
 	}
 	return "(" + null + ")"
-}
-
-// boolInt returns 1 for true, as ClickHouse does.
-func boolInt(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }

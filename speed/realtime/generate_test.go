@@ -227,8 +227,11 @@ func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
 			q.GroupBy = append(q.GroupBy, d)
 		}
 		if g.chance(30) {
-			q.Where = append(q.Where, g.condition(c.DimensionType(v, d), d))
+			q.Where = append(q.Where, g.comparison(c.DimensionType(v, d), d))
 		}
+	}
+	if len(v.Dimensions) > 0 && g.chance(40) {
+		q.Where = append(q.Where, g.tree(c, v, 3))
 	}
 	s, err := q.Resolve(c, pick(g, "default", "other", "nobody"))
 	if err != nil {
@@ -252,24 +255,57 @@ func (g generator) setDays(q *query.Query) {
 	q.To = time.Date(y, m, d+1, 0, 0, 0, 0, loc)
 }
 
-func (g generator) condition(typ catalog.FieldType, dimension string) query.Condition {
-	some := map[catalog.FieldType][]any{
-		catalog.String: {"a", "east", "v3", "", catalog.Overflow, nil}, catalog.Int64: {int64(0), int64(-1), nil},
-		catalog.Bool: {true, false, nil},
-	}[typ]
-	switch op := pick(g, query.Ops...); op {
-	case query.Prefix:
-		if typ == catalog.String {
-			return query.Condition{Dimension: dimension, Op: op, Value: "a"}
-		}
-		fallthrough
-	case query.Exists:
-		return query.Condition{Dimension: dimension, Op: query.Exists, Value: g.chance(50)}
-	case query.In, query.NotIn:
-		return query.Condition{Dimension: dimension, Op: op, Values: []any{pick(g, some...), pick(g, some...)}}
-	default:
-		return query.Condition{Dimension: dimension, Op: op, Value: pick(g, some...)}
+// tree returns a condition with at most depth and, or and not inside each other.
+func (g generator) tree(c *catalog.Catalog, v *catalog.View, depth int) query.Condition {
+	if depth == 0 || g.chance(40) {
+		d := pick(g, v.Dimensions...)
+		return g.comparison(c.DimensionType(v, d), d)
 	}
+	if g.chance(25) {
+		inner := g.tree(c, v, depth-1)
+		return query.Condition{Not: &inner}
+	}
+	var parts []query.Condition
+	for range 1 + g.IntN(3) {
+		parts = append(parts, g.tree(c, v, depth-1))
+	}
+	if g.chance(50) {
+		return query.Condition{And: parts}
+	}
+	return query.Condition{Or: parts}
+}
+
+func (g generator) comparison(typ catalog.FieldType, dimension string) query.Condition {
+	some := map[catalog.FieldType][]any{
+		catalog.String: {"a", "east", "v3", "", catalog.Overflow}, catalog.Int64: {int64(0), int64(-1), int64(3)},
+		catalog.Bool: {true, false},
+	}[typ]
+	one := pick(g, some...)
+	c := query.Condition{Dimension: dimension, Op: pick(g, query.Ops...)}
+	switch c.Op {
+	case query.In, query.NotIn:
+		c.Values = []any{pick(g, one, nil), pick(g, some...)}
+		return c
+	case query.Eq, query.Ne:
+		c.Value = pick(g, one, nil)
+		return c
+	case query.Prefix, query.Suffix, query.Contains:
+		if typ == catalog.String {
+			c.Value = one
+			return c
+		}
+	case query.Between:
+		if typ == catalog.Int64 {
+			c.Values = []any{int64(-1), pick(g, int64(-1), int64(2))}
+			return c
+		}
+	case query.Lt, query.Le, query.Gt, query.Ge:
+		if typ != catalog.Bool {
+			c.Value = one
+			return c
+		}
+	}
+	return query.Condition{Dimension: dimension, Op: query.Exists, Value: g.chance(50)}
 }
 
 func (g generator) rule() position.CutRule {

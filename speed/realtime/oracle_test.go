@@ -123,38 +123,61 @@ func passesFilters(s *query.Scan, e event) bool {
 
 // overflow returns what an event adds to query.Overflow: nothing if its group and conditions are known.
 func overflow(s *query.Scan, e event) (o query.Overflow) {
-	unknown := func(dimension string) bool {
-		v := e.dimension(dimension)
-		return v == catalog.Overflow || v == int64(catalog.OverflowInt)
-	}
+	j := judge(s.Where, e)
+	unknown := !j.must
 	for _, d := range s.GroupBy {
-		if unknown(d.Name) {
-			o.Events = 1
-		}
+		unknown = unknown || overflowed(e.dimension(d.Name))
 	}
-	for _, c := range s.Where {
-		switch open := unknown(c.Dimension) && c.Op != query.Exists; {
-		case open:
-			o.Events = 1
-		case !evaluate(string(c.Op), e.dimension(c.Dimension), c.Values):
-			return query.Overflow{}
+	if j.may && unknown {
+		o.Events = 1
+		if !j.holds {
+			o.LeftOut = 1
 		}
-	}
-	if o.Events == 1 && !passesConditions(s, e) {
-		o.LeftOut = 1
 	}
 	return o
 }
 
-// passesConditions evaluates the scan's conditions on one event.
-func passesConditions(s *query.Scan, e event) bool {
-	for _, c := range s.Where {
-		if !evaluate(string(c.Op), e.dimension(c.Dimension), c.Values) {
-			return false
-		}
+func overflowed(v any) bool { return v == catalog.Overflow || v == int64(catalog.OverflowInt) }
+
+// judgement says whether conditions hold for an event as it is counted, and whether they may hold and certainly hold
+// for the values in place of the overflowed ones.
+type judgement struct{ holds, may, must bool }
+
+// judge evaluates conditions as they are written. All of them have to hold.
+func judge(where []query.Condition, e event) judgement {
+	all := judgement{true, true, true}
+	for _, c := range where {
+		j := judgeOne(c, e)
+		all = judgement{all.holds && j.holds, all.may && j.may, all.must && j.must}
 	}
-	return true
+	return all
 }
+
+func judgeOne(c query.Condition, e event) judgement {
+	switch {
+	case c.Not != nil:
+		j := judgeOne(*c.Not, e)
+		return judgement{!j.holds, !j.must, !j.may}
+	case c.And != nil:
+		return judge(c.And, e)
+	case c.Or != nil:
+		some := judgement{}
+		for _, part := range c.Or {
+			j := judgeOne(part, e)
+			some = judgement{some.holds || j.holds, some.may || j.may, some.must || j.must}
+		}
+		return some
+	}
+	v := e.dimension(c.Dimension)
+	is := evaluate(string(c.Op), v, c.Values)
+	if c.Op != query.Exists && overflowed(v) {
+		return judgement{is, true, false}
+	}
+	return judgement{is, is, is}
+}
+
+// passesConditions evaluates the scan's conditions on one event.
+func passesConditions(s *query.Scan, e event) bool { return judge(s.Where, e).holds }
 
 func evaluate(op string, v any, values []any) bool {
 	switch op {
@@ -164,12 +187,20 @@ func evaluate(op string, v any, values []any) bool {
 		return !slices.Contains(values, v)
 	case "exists":
 		return (v != nil) == values[0]
-	case "prefix":
-		text, ok := v.(string)
-		return ok && strings.HasPrefix(text, values[0].(string))
 	}
 	if v == nil {
 		return false
+	}
+	text, _ := v.(string)
+	switch op {
+	case "prefix":
+		return strings.HasPrefix(text, values[0].(string))
+	case "suffix":
+		return strings.HasSuffix(text, values[0].(string))
+	case "contains":
+		return strings.Contains(text, values[0].(string))
+	case "between":
+		return evaluate("ge", v, values[:1]) && evaluate("le", v, values[1:])
 	}
 	var c int
 	switch v := v.(type) {
@@ -177,6 +208,8 @@ func evaluate(op string, v any, values []any) bool {
 		c = cmp.Compare(v, values[0].(int64))
 	case float64:
 		c = cmp.Compare(v, values[0].(float64))
+	case string:
+		c = cmp.Compare(v, values[0].(string))
 	}
 	return map[string]bool{"lt": c < 0, "le": c <= 0, "gt": c > 0, "ge": c >= 0}[op]
 }

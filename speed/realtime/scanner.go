@@ -15,13 +15,14 @@ type scanner struct {
 	view       *viewPlan
 	measures   []int // for each measure of the scan, its index in the view
 	groupBy    []groupColumn
-	where      []whereColumn
+	where      *whereNode // nil without conditions
+	columns    []*whereColumn
 	groups     groupTable
 	result     query.Part
 	target     []int32 // for each row of the current table, its group or -1
 	sketched   int64   // bytes of the sketches in result
 	held       int64   // bytes of the scan's share of memory
-	overflowed bool    // whether a value of a dimension overflowed in the current segment
+	overflowed bool    // whether a value that the scan groups by overflowed in the current segment
 }
 
 // groupColumn is a grouping dimension.
@@ -32,22 +33,6 @@ type groupColumn struct {
 	overflowID       uint32      // the id of overflowed values in the current segment, or noID
 }
 
-// whereColumn is a condition. It is evaluated once for each value of a segment.
-type whereColumn struct {
-	word, dictionary int // which word of a table's keys, and which dictionary of the type
-	match            func(d *dictionary, id uint32) bool
-	unsure           bool    // whether the result for overflowed values is unknown (query.Overflow)
-	verdicts         []uint8 // for each id in the current segment
-	overflowID       uint32  // the id of overflowed values in the current segment, or noID
-}
-
-// The verdicts of a condition on a value.
-const (
-	verdictUnknown uint8 = iota
-	verdictPass
-	verdictFail
-)
-
 func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 	sc := &scanner{scan: s, view: v}
 	for _, g := range s.GroupBy {
@@ -56,11 +41,8 @@ func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 		}
 		sc.groupBy = append(sc.groupBy, groupColumn{values: newDictionary(g.Type)})
 	}
-	for _, c := range s.Where {
-		if !slices.Contains(v.view.Dimensions, c.Dimension) {
-			return nil, fmt.Errorf("scan real-time view %s: no dimension %q", v.view.Name, c.Dimension)
-		}
-		sc.where = append(sc.where, whereColumn{match: matcher(c), unsure: c.Unsure()})
+	if err := sc.setWhere(v); err != nil {
+		return nil, err
 	}
 	for _, m := range s.Measures {
 		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Name })
@@ -81,8 +63,8 @@ func (sc *scanner) enterPlan(v *viewPlan) {
 	for i, g := range sc.scan.GroupBy {
 		sc.groupBy[i].word, sc.groupBy[i].dictionary = v.locate(g.Name)
 	}
-	for i, c := range sc.scan.Where {
-		sc.where[i].word, sc.where[i].dictionary = v.locate(c.Dimension)
+	for _, c := range sc.columns {
+		c.word, c.dictionary = v.locate(c.dimension)
 	}
 }
 
@@ -139,14 +121,9 @@ func (sc *scanner) enterSegment(typed *typeSegment) {
 		}
 		g.ids[0] = 0
 	}
-	for i := range sc.where {
-		c := &sc.where[i]
+	for _, c := range sc.columns {
 		c.verdicts = resize(c.verdicts[:0], typed.dictionaries[c.dictionary].size())
 		clear(c.verdicts)
-		if c.overflowID = noID; c.unsure {
-			c.overflowID = typed.dictionaries[c.dictionary].overflowID()
-			sc.overflowed = sc.overflowed || c.overflowID != noID
-		}
 	}
 }
 
@@ -169,11 +146,11 @@ func (sc *scanner) assignGroups(t *table, typed *typeSegment, tenant uint32) (fo
 			sc.target[r] = -1
 			continue
 		}
-		passes := sc.passes(row, typed)
-		if sc.overflowed {
-			sc.countOverflow(row, typed, t.events[r], passes)
+		verdict := sc.where.verdict(row, typed)
+		if verdict&query.Possible != 0 {
+			sc.countOverflow(row, t.events[r], verdict)
 		}
-		if !passes {
+		if verdict&query.Holds == 0 {
 			sc.target[r] = -1
 			continue
 		}
@@ -187,46 +164,18 @@ func (sc *scanner) assignGroups(t *table, typed *typeSegment, tenant uint32) (fo
 	return found
 }
 
-func (sc *scanner) passes(row []uint32, typed *typeSegment) bool {
-	for i := range sc.where {
-		if !sc.where[i].passes(row, typed) {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *whereColumn) passes(row []uint32, typed *typeSegment) bool {
-	id := row[c.word]
-	if c.verdicts[id] == verdictUnknown {
-		c.verdicts[id] = verdictFail
-		if c.match(typed.dictionaries[c.dictionary], id) {
-			c.verdicts[id] = verdictPass
-		}
-	}
-	return c.verdicts[id] == verdictPass
-}
-
-// countOverflow counts the events of a row if its group or a condition on it is not known, because
-// a value overflowed (query.Overflow).
-func (sc *scanner) countOverflow(row []uint32, typed *typeSegment, events uint64, passes bool) {
-	over := false
-	for i := range sc.where {
-		switch c := &sc.where[i]; {
-		case row[c.word] == c.overflowID:
-			over = true
-		case !c.passes(row, typed):
-			return
-		}
-	}
+// countOverflow counts the events of a row that may be in the answer, if their group or a condition on it is not known
+// because a value overflowed (query.Overflow).
+func (sc *scanner) countOverflow(row []uint32, events uint64, verdict query.Verdict) {
+	over := verdict&query.Certain == 0
 	for i := range sc.groupBy {
-		over = over || row[sc.groupBy[i].word] == sc.groupBy[i].overflowID
+		over = over || sc.overflowed && row[sc.groupBy[i].word] == sc.groupBy[i].overflowID
 	}
 	if !over {
 		return
 	}
 	sc.result.Overflow.Events += events
-	if !passes {
+	if verdict&query.Holds == 0 {
 		sc.result.Overflow.LeftOut += events
 	}
 }

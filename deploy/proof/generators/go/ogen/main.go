@@ -143,8 +143,9 @@ func publish(ctx context.Context, c *api.Client, receipt string) {
 // viewsOf asks for the views of this client's events.
 func viewsOf(mode api.QueryMode) *api.Query {
 	return &api.Query{View: "page_views", Measures: []string{"views"}, GroupBy: []string{"country"},
-		Mode:  api.NewOptQueryMode(mode),
-		Where: []api.Condition{{Dimension: "country", Op: "eq", Value: jx.Raw(`"` + name + `"`)}}}
+		Mode: api.NewOptQueryMode(mode),
+		Where: []api.Condition{{Or: []api.Condition{{Dimension: api.NewOptString("country"),
+			Op: api.NewOptConditionOp(api.ConditionOpEq), Value: jx.Raw(`"` + name + `"`)}}}}}
 }
 
 func ask(ctx context.Context, c *api.Client) {
