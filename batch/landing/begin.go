@@ -33,23 +33,28 @@ func Begin(ctx context.Context, records record.CommitLog, partition int, next re
 	if err != nil {
 		return c, err
 	}
+	if err := Continue(ctx, records, c, next); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Continue creates what Begin creates, after a Check without an error.
+func Continue(ctx context.Context, records record.CommitLog, c *record.Chain, next record.Next) error {
 	if !c.Begun() {
-		first := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: partition,
+		first := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: c.Partition,
 			Start: c.Head.Seq, End: c.Head.Seq, Next: &next, Reason: "the first record"}
 		if _, err := createRecord(ctx, records, c, first); err != nil {
-			return nil, fmt.Errorf("begin the commit chain of partition %d: %w", partition, err)
+			return fmt.Errorf("begin the commit chain of partition %d: %w", c.Partition, err)
 		}
 		if err := checkFixed(c, next); err != nil {
-			return nil, err // Another process has created the record.
+			return err // Another process has created the record.
 		}
 	}
 	if stored := c.Rule(); stored != next.Rule {
-		reason := fmt.Sprintf("the cut rule changes from %+v to %+v", stored, next.Rule)
-		if err := SealEpoch(ctx, records, c, next, reason); err != nil {
-			return nil, err
-		}
+		return SealEpoch(ctx, records, c, next, fmt.Sprintf("the cut rule changes from %+v to %+v", stored, next.Rule))
 	}
-	return c, nil
+	return nil
 }
 
 // Check loads the commit chain of a partition and refuses what Begin refuses. It changes nothing. It

@@ -72,6 +72,9 @@ func Foresee(ctx context.Context, cfg Config, log Log, records record.CommitLog,
 				continue // Nothing is sealed.
 			}
 		}
+		if err == nil {
+			err = checkEpoch(cfg, marks.marks[p], chain)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
@@ -91,9 +94,15 @@ func Foresee(ctx context.Context, cfg Config, log Log, records record.CommitLog,
 // chain's head, above everything that has landed.
 func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks,
 	p int) (*record.Chain, error) {
-	chain, err := landing.Begin(ctx, records, p, cfg.Next, cfg.Published)
+	chain, err := landing.Check(ctx, records, p, cfg.Next, cfg.Published)
 	if chain != nil && errors.Is(err, record.ErrMissing) {
 		return chain, checkShort(ctx, cfg, log, marks, chain, err)
+	}
+	if err == nil {
+		err = checkEpoch(cfg, marks.marks[p], chain)
+	}
+	if err == nil {
+		err = landing.Continue(ctx, records, chain, cfg.Next)
 	}
 	if err != nil {
 		return nil, err
@@ -146,6 +155,23 @@ func assess(ctx context.Context, cfg Config, log Log, marks *Marks, chain *recor
 	}
 	verdict, err = judge(ctx, cfg, log, remembered, chain, chain.Head.Seq)
 	return verdict, outdated, err
+}
+
+// checkEpoch refuses a chain that ends before an epoch in which this owner has read the log. The record that began it
+// is gone, and its number would be given again (C10).
+func checkEpoch(cfg Config, remembered mark, chain *record.Chain) error {
+	snapshot, _, err := realtime.SnapshotOffset(cfg.Snapshots, cfg.Next.Installation, chain.Partition)
+	if err != nil {
+		return err
+	}
+	known := max(remembered.Epoch, snapshot.Epoch)
+	if known <= chain.Head.Epoch {
+		return nil
+	}
+	return fmt.Errorf("%w: the high-water mark or a snapshot in %s is of epoch %d, and the commit chain ends in epoch "+
+		"%d; restore %s and later ones from a copy of the bucket, or, if they are lost for ever, move that folder "+
+		"away: the real-time views begin again", record.ErrMissing, cfg.Snapshots, known, chain.Head.Epoch,
+		record.CommitKey(chain.Head.Epoch, chain.Partition, chain.Head.Seq))
 }
 
 // checkShort decides for a partition whose chain lacks records that were published, or has others in their place.

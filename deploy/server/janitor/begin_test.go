@@ -2,8 +2,10 @@ package janitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,5 +192,41 @@ func TestAnotherRuleForgetsNothing(t *testing.T) {
 	other.Rule.Rows++
 	if err := o.begin(after, records, other); err != nil || o.chain.Head.Epoch != 3 {
 		t.Errorf("%v: head %v, want epoch 2 for the rule and epoch 3 for the log", err, o.chain.Head)
+	}
+}
+
+// TestLostSeal: the number of an epoch is not given again when the record that began it is gone (C10). Nothing is
+// created, also if the configuration has another cut rule.
+func TestLostSeal(t *testing.T) {
+	t.Parallel()
+	records := &recordtest.Memory{}
+	log := freshLog(t, 1)
+	o := owner{t: t, dir: t.TempDir()}
+	other := next
+	other.Rule.Rows /= 2
+	if err := o.begin(log, records, next); err != nil {
+		t.Fatal(err)
+	}
+	seal := o.chain.NextKey()
+	if err := o.begin(log, records, other); err != nil || o.chain.Head.Epoch != 2 {
+		t.Fatalf("%v: head %v", err, o.chain.Head)
+	}
+	fill(t, log, "m", 1)
+	o.remember()
+	body := records.Bodies[seal]
+	delete(records.Bodies, seal)
+	for _, n := range []record.Next{next, other} {
+		err := o.begin(log, records, n)
+		if !errors.Is(err, record.ErrMissing) || !strings.Contains(err.Error(), seal) || records.Bodies[seal] != nil {
+			t.Errorf("got %v", err)
+		}
+		c := Config{Next: n, Snapshots: o.dir, Logger: slog.New(slog.DiscardHandler)}
+		if _, err := Foresee(t.Context(), c, log, records, o.marks); !errors.Is(err, record.ErrMissing) {
+			t.Errorf("foreseen: %v", err)
+		}
+	}
+	records.Bodies[seal] = body
+	if err := o.begin(log, records, other); err != nil || o.chain.Head.Epoch != 2 {
+		t.Errorf("after the repair: %v", err)
 	}
 }
