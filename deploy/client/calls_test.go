@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"recount/schemas/openapi"
@@ -60,6 +61,37 @@ func TestReadsAreTriedAgain(t *testing.T) {
 			t.Errorf("%s: got %d tries and error %v", name, len(s.bodies), err)
 		}
 	}
+}
+
+// TestConflictIsTriedAgain: a view that the next recompute fills is asked for again after Retry-After, and a bounded
+// number of times. A conflict without Retry-After is final.
+func TestConflictIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const refused = `{"code":"view_not_published","detail":"d"}`
+		soon := answer(409, refused, "Retry-After", "1")
+		var rows []map[string]any
+		for name, c := range map[string]struct {
+			answers []http.HandlerFunc
+			tries   int
+			waits   time.Duration
+			ok      bool
+		}{
+			"filled": {[]http.HandlerFunc{soon, soon, answer(200, `{"rows":[],"accuracy":{}}`)}, 3,
+				2 * time.Second, true},
+			"never":    {[]http.HandlerFunc{soon}, DefaultAttempts, 4 * time.Second, false},
+			"no event": {[]http.HandlerFunc{answer(409, refused)}, 1, 0, false},
+		} {
+			s := &script{answers: c.answers}
+			client := newClient(t, s, func(cfg *Config) { cfg.Retry.Backoff = time.Microsecond })
+			start := time.Now()
+			_, err := client.Query(t.Context(), &query.Query{}, &rows)
+			took := time.Since(start)
+			if (err == nil) != c.ok || len(s.bodies) != c.tries || took.Truncate(time.Second) != c.waits {
+				t.Errorf("%s: %d tries in %s: %v", name, len(s.bodies), took, err)
+			}
+		}
+	})
 }
 
 // TestAnswersThatCannotBeRead checks that an answer which cannot be decoded ends a call, because another try would not

@@ -21,6 +21,7 @@
 //
 //   - there is no answer, or it is cut off; a certificate that is not trusted is final
 //   - the status is 408, 429, or 500 and more, but not 501, 505 or the code query_timeout
+//   - the status is 409 with Retry-After: the next recompute fills the view
 //   - the answer to a request of events cannot be read
 //
 // Retry and Breaker say how often, and after which wait. RunJob, Verify, Health and Ready are tried

@@ -107,6 +107,8 @@ func retryable(err error) bool {
 	switch p.Status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true
+	case http.StatusConflict:
+		return p.RetryAfter > 0 // Without it, what the call asks for never comes.
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		return false
 	}
