@@ -44,6 +44,10 @@ func doorException(err error) error {
 	if errors.As(err, &refused) {
 		return &door.Exception{Code: refused.Code, Name: refused.Name, Text: refused.Error()}
 	}
+	var failed *Failure
+	if errors.As(err, &failed) && failed.Code != 0 {
+		return &door.Exception{Code: failed.Code, Name: failed.Name, Text: failed.Text}
+	}
 	return &door.Exception{Code: 1, Name: "FAILED", Text: err.Error()}
 }
 

@@ -35,6 +35,9 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 		ctx, cancel = context.WithTimeout(ctx, limits.Timeout)
 		defer cancel()
 	}
+	if names := namesOf(s.cfg.Catalog.Catalog()); st.Described != "" && !names[st.Described] {
+		return nil, guard.NoTable(st.Described)
+	}
 	r.SQL = st.Text
 	used, err := s.decide(ctx, &r)
 	if err != nil {
@@ -78,8 +81,10 @@ const parseMemory = "268435456"
 
 // namesOf returns the names of all tables that a statement may read.
 func namesOf(c *catalog.Catalog) guard.Names {
-	names := guard.Names{systemDatabases: true, systemTables: true, systemColumns: true,
-		systemSettings: true}
+	names := guard.Names{}
+	for _, name := range systemNames {
+		names[name] = true
+	}
 	for name := range tablesOf(c) {
 		names[name] = true
 	}

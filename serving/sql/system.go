@@ -8,6 +8,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/sqlschema"
+	"recount/serving/sql/guard"
 )
 
 // Database is the database that statements see.
@@ -23,9 +24,22 @@ const (
 	systemDatabases = "system.databases"
 	systemTables    = "system.tables"
 	systemColumns   = "system.columns"
-	// systemSettings lists what a statement may set. Drivers read it when they connect.
-	systemSettings = "system.settings"
+	// Of the next three, a statement sees the engine's own rows of what it may use. Drivers and editors read them.
+	systemSettings       = "system.settings"
+	systemFunctions      = "system.functions"
+	systemTableFunctions = "system.table_functions"
+	// systemTypes are all types of the engine, and systemClusters has no rows.
+	systemTypes    = "system.data_type_families"
+	systemClusters = "system.clusters"
+
+	standardSchemata = "information_schema.schemata"
+	standardTables   = "information_schema.tables"
+	standardColumns  = "information_schema.columns"
 )
+
+// systemNames are the tables that are no views.
+var systemNames = []string{systemDatabases, systemTables, systemColumns, systemSettings, systemFunctions,
+	systemTableFunctions, systemTypes, systemClusters, standardSchemata, standardTables, standardColumns}
 
 // meaning says what the rows of a table are.
 func (t table) meaning() string {
@@ -63,37 +77,86 @@ func columnsOf(sqlType string, names ...string) (out []sqlschema.Column) {
 
 // systemSteps returns the statements that make a table about tables.
 func systemSteps(name string, c *catalog.Catalog) []step {
+	switch name {
+	case systemSettings:
+		return listed(name, named(settingsOfStatements()))
+	case systemFunctions:
+		return listed(name, named(guard.Functions()))
+	case systemTableFunctions:
+		return listed(name, named(guard.TableFunctions()))
+	case systemTypes:
+		return listed(name, "1")
+	case systemClusters:
+		return listed(name, "0")
+	case standardSchemata:
+		return standard(name, systemDatabases, c, "name AS catalog_name", "name AS schema_name",
+			"'default' AS schema_owner")
+	case standardTables:
+		return standard(name, systemTables, c, "database AS table_catalog", "database AS table_schema",
+			"name AS table_name", "'VIEW' AS table_type", "total_rows AS table_rows", "total_bytes AS data_length",
+			"comment AS table_comment")
+	case standardColumns:
+		return standard(name, systemColumns, c, "database AS table_catalog", "database AS table_schema",
+			"table AS table_name", "name AS column_name", "position AS ordinal_position",
+			"default_expression AS column_default", "toString(type LIKE '%Nullable(%') AS is_nullable",
+			"type AS data_type", "character_octet_length", "numeric_precision", "numeric_precision_radix",
+			"numeric_scale", "datetime_precision", "comment AS column_comment", "type AS column_type")
+	}
+	columns, rows := systemRows(name, c)
+	return temporary(name, columns, rows)
+}
+
+// listed returns the statement that makes a table with those rows of the engine's own table of its name for which a
+// condition holds.
+func listed(name, condition string) []step {
+	return []step{{sql: "CREATE TEMPORARY TABLE " + sqlschema.Quote(name) + " ENGINE = Memory AS SELECT * FROM " +
+		name + " WHERE " + condition}}
+}
+
+// named returns the condition that a name is one of these words.
+func named(words []string) string { return "name IN ('" + strings.Join(words, "', '") + "')" }
+
+// standard returns the statements that make a table of the SQL standard out of the rows of another one. As in
+// ClickHouse, each column has its name in capitals too.
+func standard(name, base string, c *catalog.Catalog, columns ...string) []step {
+	var capitals []string
+	for _, column := range columns {
+		lower := column[strings.LastIndexByte(column, ' ')+1:]
+		capitals = append(capitals, lower+" AS "+strings.ToUpper(lower))
+	}
+	baseColumns, rows := systemRows(base, c)
+	rowsName := name + "__rows"
+	return append(temporary(rowsName, baseColumns, rows), step{sql: "CREATE TEMPORARY VIEW " + sqlschema.Quote(name) +
+		" AS SELECT " + strings.Join(append(columns, capitals...), ", ") + " FROM " + sqlschema.Quote(rowsName)})
+}
+
+// systemRows returns what a table says about the tables that a statement may read.
+func systemRows(name string, c *catalog.Catalog) ([]sqlschema.Column, []byte) {
 	tables := tablesOf(c)
 	sorted := slices.Sorted(maps.Keys(tables))
 	var b builder
 	switch name {
 	case systemDatabases:
-		b.texts(Database, "Memory", "", "", "", "Memory")
-		b.texts("system", "Memory", "", "", "", "Memory")
-		columns := columnsOf("String", "name", "engine", "data_path", "metadata_path", "comment", "engine_full")
-		return temporary(name, columns, b.rows)
+		for _, database := range []string{"information_schema", Database, "system"} {
+			b.texts(database, "Memory", "", "", "", "Memory")
+		}
+		return columnsOf("String", "name", "engine", "data_path", "metadata_path", "comment", "engine_full"), b.rows
 	case systemTables:
 		for _, t := range sorted {
 			b.table(Database, t, "View", tables[t].meaning())
 		}
-		for _, t := range []string{"columns", "databases", "settings", "tables"} {
-			b.table("system", t, "SystemView", "what statements may read")
+		for _, t := range systemNames {
+			database, table, _ := strings.Cut(t, ".")
+			b.table(database, table, "SystemView", "what statements may read")
 		}
-		return temporary(name, tableColumns(), b.rows)
-	case systemSettings:
-		for _, s := range settingsOfStatements() {
-			b.texts(s, "", "", "", "")
-			b.bytes(0, 0, 0)
-		}
-		columns := columnsOf("String", "name", "value", "description", "type", "default")
-		return temporary(name, append(columns, columnsOf("UInt8", "changed", "readonly", "is_obsolete")...), b.rows)
+		return tableColumns(), b.rows
 	}
 	for _, t := range sorted {
 		for i, col := range tables[t].columns(c, false) {
 			b.column(t, col.Column, uint64(i+1))
 		}
 	}
-	return temporary(name, columnColumns(), b.rows)
+	return columnColumns(), b.rows
 }
 
 // tableColumns are the columns of system.tables. Sizes and paths are unknown.

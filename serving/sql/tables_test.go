@@ -49,7 +49,8 @@ func TestTables(t *testing.T) {
 			"flights\nflights_live\nflights_merged\nflights_states\n"},
 		{"SELECT name, type FROM `system.columns` WHERE table = 'flights_states' AND name LIKE 'tails%'",
 			[]string{"system.columns"}, "tails__hashes\tArray(UInt64)\n"},
-		{"SELECT name FROM `system.databases` ORDER BY name", []string{"system.databases"}, "recount\nsystem\n"},
+		{"SELECT name FROM `system.databases` ORDER BY name", []string{"system.databases"},
+			"information_schema\nrecount\nsystem\n"},
 		{"SELECT 1", nil, "1\n"},
 	} {
 		if got := f.rows("default", c.sql, c.used...); got != c.want {

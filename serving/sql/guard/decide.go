@@ -196,7 +196,7 @@ func (d *decider) tableName(plain string, visible []string) error {
 		d.used[plain] = true
 		return nil
 	}
-	return refuseAs(60, "UNKNOWN_TABLE", "there is no table %s for this key; SHOW TABLES lists them", plain)
+	return NoTable(plain)
 }
 
 // tableFunction decides about a table function. Its arguments are numbers and calculations, because a name there could
@@ -208,16 +208,28 @@ func (d *decider) tableFunction(n *node) error {
 	name := n.attributes["table_function_name"]
 	if !tableFunctions[name] {
 		return refuse("the table function %s is not allowed; allowed are %s", name,
-			strings.Join(slices.Sorted(maps.Keys(tableFunctions)), ", "))
+			strings.Join(TableFunctions(), ", "))
 	}
 	return d.sections(n, func(_ string, list *node) error {
+		first := true
 		return d.list(list, func(argument *node) error {
+			if first && strings.EqualFold(name, "values") && !isRow(argument) {
+				return refuse("put the rows of %s in parentheses: VALUES (1, 'a'), (2, 'b')", name)
+			}
+			first = false
 			if argument.kind != "CONSTANT" && argument.kind != "FUNCTION" {
 				return refuse("an argument of %s must be a number", name)
 			}
 			return d.constantExpression(argument, name)
 		})
 	})
+}
+
+// isRow reports whether an argument of VALUES is a row. A text, or what may become one, could be taken for the names
+// and types of columns.
+func isRow(n *node) bool {
+	return n.kind == "FUNCTION" && n.attributes["function_name"] == "tuple" ||
+		n.kind == "CONSTANT" && strings.HasPrefix(n.attributes["constant_value_type"], "Tuple(")
 }
 
 // constantExpression decides about an expression that reads nothing.

@@ -24,3 +24,8 @@ func refuseText(format string, args ...any) error {
 func refuseAs(code int, name, format string, args ...any) error {
 	return &Refusal{code, name, fmt.Sprintf(format, args...)}
 }
+
+// NoTable returns the refusal of a table that a client may not read, or that does not exist.
+func NoTable(plain string) error {
+	return refuseAs(60, "UNKNOWN_TABLE", "there is no table %s for this key; SHOW TABLES lists them", plain)
+}

@@ -2,6 +2,8 @@ package guard
 
 import (
 	_ "embed" // of the lists
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +29,14 @@ const unlisted = "exists grouping untuple columns"
 var combinators = []string{"SimpleState", "OrDefault", "Distinct", "Resample", "ForEach", "ArgMax", "ArgMin", "OrNull",
 	"Merge", "State", "Array", "Map", "If"}
 
-// tableFunctions are those that a statement may call. They have rows of numbers.
-var tableFunctions = wordSet("numbers generate_series generateSeries")
+// tableFunctions are those that a statement may call. They have rows of numbers, or of values in the statement.
+var tableFunctions = wordSet("numbers generate_series generateSeries values VALUES")
+
+// Functions returns the names of the functions and aggregate functions that a statement may call, without combinators.
+func Functions() []string { return strings.Fields(ordinary + " " + aggregates) }
+
+// TableFunctions returns the names of the table functions that a statement may call.
+func TableFunctions() []string { return slices.Sorted(maps.Keys(tableFunctions)) }
 
 var (
 	lowerFunctions   = wordSet(strings.ToLower(ordinary + " " + aggregates + " " + unlisted))

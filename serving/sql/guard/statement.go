@@ -13,6 +13,9 @@ type Statement struct {
 	Format string
 	// Settings are those after SETTINGS, as the client wrote them.
 	Settings map[string]string
+	// Described is the plain name of the table that DESCRIBE or SHOW COLUMNS is about, or empty. Text is a query that
+	// has no rows if there is no such table.
+	Described string
 }
 
 // systemDatabases are the databases whose tables a client may name, besides the one that it has.
@@ -21,8 +24,8 @@ var systemDatabases = map[string]string{
 }
 
 // Parse reads the words of a statement, and refuses what the tree of a query does not show: other statements than
-// SELECT, a second statement, INTO OUTFILE, SETTINGS that are not at its end, and names that a parameter gives. SHOW
-// TABLES, SHOW DATABASES, DESCRIBE and EXISTS become queries of system tables.
+// SELECT, a second statement, INTO OUTFILE, SETTINGS that are not at its end, and names that a parameter gives. SHOW,
+// DESCRIBE and EXISTS become queries of system tables.
 //
 // database is the one that the client sees. Its table t has the plain name t, and the table t of the database system
 // has the plain name system.t, quoted as one name. ClickHouse's own tables cannot be named so.
@@ -44,7 +47,7 @@ func Parse(sql, database string) (*Statement, error) {
 	if len(tokens) == 0 {
 		return nil, refuseText("the statement is empty")
 	}
-	if tokens, err = translate(tokens, database); err != nil {
+	if tokens, err = st.translate(tokens, database); err != nil {
 		return nil, err
 	}
 	if err := checkWords(tokens); err != nil {
@@ -71,7 +74,7 @@ func (st *Statement) cutClauses(tokens []token) ([]token, error) {
 				depth++
 			case t.isSymbol(")"):
 				depth--
-			case t.isWord("SETTINGS") && depth == 0 && !isMember(tokens, i):
+			case t.isWord("SETTINGS") && depth == 0 && !isMember(tokens, i) && (i != 1 || !tokens[0].isWord("SHOW")):
 				at = i
 			}
 		}
@@ -150,7 +153,7 @@ var refusedWords = map[string]string{
 func checkWords(tokens []token) error {
 	first := tokens[0]
 	if !first.isWord("SELECT") && !first.isWord("WITH") && !first.isWord("FROM") && !first.isSymbol("(") {
-		return refuse("%.40q is not allowed; only SELECT is, and SHOW TABLES, SHOW DATABASES, DESCRIBE and EXISTS",
+		return refuse("%.40q is not allowed; only SELECT is, and SHOW, DESCRIBE and EXISTS",
 			first.text)
 	}
 	if len(tokens) > 1 && first.isWord("WITH") && tokens[1].isWord("RECURSIVE") {
@@ -184,10 +187,20 @@ func checkWords(tokens []token) error {
 }
 
 // answers are functions without arguments that clients call when they connect, and that would tell who recount is to
-// ClickHouse and on which machine. A statement has these words instead.
+// ClickHouse, on which machine and in which database. A statement has these words instead, or else the name of the
+// database that the client sees.
 var answers = map[string]string{
 	"currentuser": "default", "current_user": "default", "user": "default", "displayname": "recount",
 	"hostname": "recount", "fqdn": "recount", "fullhostname": "recount",
+	"currentdatabase": ownDatabase, "current_database": ownDatabase, "database": ownDatabase, "schema": ownDatabase,
+}
+
+// ownDatabase stands for the name of the client's database.
+const ownDatabase = "."
+
+// rewritten are tables of the engine that hold nothing but numbers. A statement has these words instead.
+var rewritten = map[string]string{
+	"system.one": "(SELECT toUInt8(0) AS dummy)", "system.numbers": "numbers(18446744073709551615)",
 }
 
 // rename gives the tables of the databases that a client may name their plain names, and puts in answers.
@@ -202,6 +215,9 @@ func rename(tokens []token, database string) []token {
 		answer := answers[strings.ToLower(t.text)]
 		if t.kind == word && answer != "" && !afterPoint && i+2 < len(tokens) && tokens[i+1].isSymbol("(") &&
 			tokens[i+2].isSymbol(")") {
+			if answer == ownDatabase {
+				answer = database
+			}
 			out = append(out, token{kind: str, text: answer, space: t.space})
 			i += 2
 			continue
@@ -217,8 +233,14 @@ func rename(tokens []token, database string) []token {
 			out = append(out, t)
 			continue
 		}
-		out = append(out, token{kind: name, text: table, space: t.space})
 		i += 2
+		if words := rewritten[table]; words != "" {
+			replacement, _ := split(words) // It is a constant.
+			replacement[0].space = true
+			out = append(out, replacement...)
+			continue
+		}
+		out = append(out, token{kind: name, text: table, space: t.space})
 	}
 	return out
 }
