@@ -142,7 +142,7 @@ func values(bind appender) func(dst []byte, rows []exact.BlockRows) []byte {
 
 // dictionary is the Native form of LowCardinality(String) or LowCardinality(Nullable(String)): the
 // width of a key, the strings, then the key of each row. Key 0 is null in a nullable column, and
-// key 1 is then the empty string. In any other column key 0 is the empty string.
+// key 1 is then the empty string. In any other column key 0 is the empty string. A string may have several keys.
 func dictionary(null bool, read func(*exact.Block) *exact.Strings) func(dst []byte, rows []exact.BlockRows) []byte {
 	const additionalKeys, updateDictionary = 1 << 9, 1 << 10
 	return func(dst []byte, rows []exact.BlockRows) []byte {
@@ -168,11 +168,11 @@ func dictionary(null bool, read func(*exact.Block) *exact.Strings) func(dst []by
 	}
 }
 
-// keysOf returns the key of each row and adds strings that have no key yet to words. A string is looked up once for
-// each block.
+// keysOf returns the key of each row and appends the strings of the rows to words, each once for each block. To look
+// for a string that an earlier block has would take longer than to send it twice, because ClickHouse looks too.
 func keysOf(rows []exact.BlockRows, null bool, words *[]string, read func(*exact.Block) *exact.Strings) []uint32 {
 	keys := make([]uint32, 0, rowCount(rows))
-	known := map[string]uint32{"": uint32(len(*words) - 1)}
+	empty := uint32(len(*words) - 1)
 	var keyOf []uint32 // by code, the key + 1; 0 where it is not known yet
 	for _, x := range rows {
 		column := read(x.Block)
@@ -183,11 +183,9 @@ func keysOf(rows []exact.BlockRows, null bool, words *[]string, read func(*exact
 		}
 		for _, code := range column.Codes[x.From:x.To] {
 			if keyOf[code] == 0 {
-				word := column.Words[code]
-				key, ok := known[word]
-				if !ok {
+				key := empty
+				if word := column.Words[code]; word != "" {
 					key = uint32(len(*words))
-					known[word] = key
 					*words = append(*words, word)
 				}
 				keyOf[code] = key + 1
