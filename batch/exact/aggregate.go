@@ -59,6 +59,13 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 
 // addSlice adds the rows of slice k to the task.
 func (r *run) addSlice(ctx context.Context, s *span, k int, t *task) error {
+	return r.eachChunk(ctx, s, k, t.add)
+}
+
+// eachChunk calls add with the rows of slice k, the values of them that could not be converted, and which of them
+// dedup has dropped.
+func (r *run) eachChunk(ctx context.Context, s *span, k int,
+	add func(c eventbatch.Columns, lost conversion.Lost, drop []bool) error) error {
 	for _, p := range s.parts {
 		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.beside })
 		for _, f := range stretches(pieces, k, s.slices) {
@@ -71,7 +78,7 @@ func (r *run) addSlice(ctx context.Context, s *span, k int, t *task) error {
 			err = r.read(ctx, f.object, columns, f.from, f.to, func(c eventbatch.Columns) error {
 				n := int(c.Rec.NumRows())
 				c, lost := s.fields.Read(c, mixed)
-				err := t.add(c, lost, drop[:n])
+				err := add(c, lost, drop[:n])
 				drop = drop[n:]
 				return err
 			})

@@ -66,6 +66,12 @@ type Input struct {
 
 	// OnCopy is called for each duplicate, by several goroutines at once. It may be nil.
 	OnCopy func(Copy)
+
+	// OnRows is called with all rows of the buckets, of which it gets these columns: declared fields, and any others
+	// that objects have. Calls do not overlap. It is nil if nobody wants the rows themselves. Otherwise Targets is
+	// empty.
+	OnRows  func(Rows) error
+	Columns []string
 }
 
 // Row is a row of an object.
@@ -196,6 +202,11 @@ func (r *run) computeSpan(ctx context.Context, s *span) (Counts, error) {
 		return Counts{}, err
 	}
 	failpoint.Point("exact.dedup.after")
+	if r.in.OnRows != nil {
+		if err := r.sendRows(ctx, s); err != nil {
+			return Counts{}, err
+		}
+	}
 	if len(s.views) == 0 {
 		return sumCounts(s, found), nil
 	}

@@ -19,6 +19,19 @@ import (
 // after another. It returns the rows as sorted text, and the counts.
 func oracle(events []event, buckets []int64, targets []Target, limit int, lost func(event) bool) (rows []string,
 	counts []record.BucketCount) {
+	kept, counts := naiveKept(events, buckets)
+	for _, t := range targets {
+		for _, b := range t.Buckets {
+			rows = append(rows, naiveRows(t.View, b, kept[b], limit)...)
+			rows = append(rows, naiveUnconverted(t.View, b, kept[b], lost)...)
+		}
+	}
+	slices.Sort(rows)
+	return rows, counts
+}
+
+// naiveKept returns the events of each bucket that are no copies, and the counts.
+func naiveKept(events []event, buckets []int64) (kept map[int64][]event, counts []record.BucketCount) {
 	type place struct {
 		id     string
 		bucket int64
@@ -35,7 +48,7 @@ func oracle(events []event, buckets []int64, targets []Target, limit int, lost f
 			firstAssigned[placeOf(e)] = e
 		}
 	}
-	kept := map[int64][]event{}
+	kept = map[int64][]event{}
 	for _, b := range buckets {
 		n := record.BucketCount{Bucket: b}
 		for _, e := range events {
@@ -61,14 +74,7 @@ func oracle(events []event, buckets []int64, targets []Target, limit int, lost f
 		}
 		counts = append(counts, n)
 	}
-	for _, t := range targets {
-		for _, b := range t.Buckets {
-			rows = append(rows, naiveRows(t.View, b, kept[b], limit)...)
-			rows = append(rows, naiveUnconverted(t.View, b, kept[b], lost)...)
-		}
-	}
-	slices.Sort(rows)
-	return rows, counts
+	return kept, counts
 }
 
 // oracleAccounts computes the accounts by their meaning: what the buckets hold with the fresh events,

@@ -184,8 +184,8 @@ func (p *plan) addPieces(s *span, pieces map[int64][]piece) {
 		}
 		t.pieces = append(t.pieces, x)
 	}
-	s.columns = columnsOf(s.views)
-	if len(s.views) > 0 {
+	s.columns = append(columnsOf(s.views), p.in.Columns...)
+	if len(s.views) > 0 || p.in.OnRows != nil {
 		s.fields = conversion.FieldsOf(p.in.Catalog.Events[p.in.Type], s.columns)
 		s.columns = s.fields.Stored(s.columns)
 	}

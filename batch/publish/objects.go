@@ -2,13 +2,15 @@ package publish
 
 import (
 	"context"
+	"iter"
 
 	"recount/schemas/record"
 )
 
-// Objects returns the objects of an event type that count in a publication: its manifest (record.CommittedObjects). It
-// checks the chains as a recompute does, because a chain that lacks a record would give a shorter list.
-func (p *Publisher) Objects(ctx context.Context, s *record.State, eventType string) ([]*record.Object, error) {
+// CommittedIn returns the objects of an event type that count in a publication (record.CommittedObjects). It checks the
+// chains as a recompute does, because a chain that lacks a record would give a shorter list.
+func (p *Publisher) CommittedIn(ctx context.Context, s *record.State,
+	eventType string) (iter.Seq2[*record.Commit, *record.Object], error) {
 	chains, err := p.checkedChains(ctx, s)
 	if err != nil {
 		return nil, err
@@ -17,8 +19,17 @@ func (p *Publisher) Objects(ctx context.Context, s *record.State, eventType stri
 	if err != nil {
 		return nil, err
 	}
+	return record.CommittedObjects(chains, s.H, horizons, eventType), nil
+}
+
+// Objects returns the objects of an event type that count in a publication: its manifest.
+func (p *Publisher) Objects(ctx context.Context, s *record.State, eventType string) ([]*record.Object, error) {
+	committed, err := p.CommittedIn(ctx, s, eventType)
+	if err != nil {
+		return nil, err
+	}
 	var objects []*record.Object
-	for _, o := range record.CommittedObjects(chains, s.H, horizons, eventType) {
+	for _, o := range committed {
 		objects = append(objects, o)
 	}
 	return objects, nil
