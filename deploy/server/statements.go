@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"recount/batch/events"
 	"recount/deploy/embedded/chdb"
 	"recount/schemas/query"
 	"recount/serving/api"
@@ -36,6 +37,8 @@ func (s *Server) openStatements(ctx context.Context, parts *api.Parts, answers *
 	// The other half is for queries and recomputation, which a statement that the engine cannot end would hold up.
 	places := max(1, s.cfg.embeddedSQL().Sessions/2)
 	statements, err := sql.New(sql.Config{Catalog: s.generations, Reader: answers, Batch: s.batch,
+		Events: &events.Store{Committed: s.publisher.CommittedIn, Open: s.openObject,
+			Workers: s.cfg.Batch.Workers},
 		Engine:        sql.Bound(sessions, places, limits.Timeout/2),
 		CellsDatabase: s.cfg.embeddedSQL().Database, Memory: memory, Limits: limits})
 	if err != nil {

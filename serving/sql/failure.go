@@ -83,16 +83,18 @@ func (l Limits) failure(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errResult):
 		return l.tooLarge()
-	case !errors.As(err, &e) || errors.Is(err, errScript) || isRefusal(err):
+	case !errors.As(err, &e) || isRefusal(err):
 		return err
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case e.ExceptionCode() == codeMemory && strings.Contains(e.Error(), "(total)"):
+		return query.ErrMemoryBusy // Also of a statement of ours, which fills a table.
+	case errors.Is(err, errScript):
+		return err
 	}
 	switch code := e.ExceptionCode(); {
 	case code == codeUnknownTable: // The client's tables are there, so it is one of ours.
 		return fmt.Errorf("%w: %w", batchview.ErrChanging, err)
-	case code == codeMemory && strings.Contains(e.Error(), "(total)"):
-		return query.ErrMemoryBusy
 	case code == codeMemory:
 		return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the statement needs more than the %d MiB that it may have; "+
 			"read fewer rows or columns, or group by less", l.Memory>>20)}

@@ -25,6 +25,7 @@ import (
 	"recount/serving/batchview"
 	"recount/serving/oracle"
 	"recount/serving/reader"
+	"recount/serving/sql/guard"
 )
 
 // fixture is a view's table in a real engine, a publication of it, and real-time rows.
@@ -37,6 +38,7 @@ type fixture struct {
 	state      *record.State
 	live       []oracle.Event
 	liveTenant string // the tenant of the live events
+	raw        []rawEvent
 	scans      int
 	beforeScan func(number int)
 	reader     *reader.Reader
@@ -67,7 +69,7 @@ func newFixture(t testing.TB) *fixture {
 		Memory: memory}); err != nil {
 		t.Fatal(err)
 	}
-	f.statements, err = New(Config{Catalog: c, Reader: f.reader, Batch: views, Engine: sessions(engine),
+	f.statements, err = New(Config{Catalog: c, Reader: f.reader, Batch: views, Events: f, Engine: sessions(engine),
 		CellsDatabase: options.Auth.Database, Memory: memory, Limits: DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
@@ -227,10 +229,18 @@ func (f *fixture) resolve(q *query.Query) *query.Scan {
 // rows runs a statement of a tenant over tables and returns its lines in the format TabSeparated.
 func (f *fixture) rows(tenant, sql string, used ...string) string {
 	f.t.Helper()
-	a, err := f.statements.run(f.t.Context(), tenant, Request{SQL: sql, Format: "TabSeparated"}, used)
+	a, err := f.statements.run(f.t.Context(), tenant, decided(Request{SQL: sql, Format: "TabSeparated"}, used...))
 	if err != nil {
 		f.t.Fatalf("%s: %v", sql, err)
 	}
 	defer a.Close()
 	return string(a.Body)
+}
+
+// decided is a request that was found to read all columns of tables.
+func decided(r Request, tables ...string) Request {
+	r.reads = &guard.Reads{Tables: tables, AllColumns: true}
+	r.eventsFrom = window.MinTime
+	r.eventsTo = window.MaxTime + 1
+	return r
 }

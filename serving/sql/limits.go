@@ -23,11 +23,14 @@ type Limits struct {
 	// Rows and ResultBytes are how much a result may have.
 	Rows        int64
 	ResultBytes int64
+	// Events is how many bytes of raw events it may read.
+	Events int64
 }
 
 // DefaultLimits returns the limits of a statement.
 func DefaultLimits() Limits {
-	return Limits{Timeout: query.DefaultTimeout, Memory: 1 << 30, Rows: 1_000_000, ResultBytes: 64 << 20}
+	return Limits{Timeout: query.DefaultTimeout, Memory: 1 << 30, Rows: 1_000_000, ResultBytes: 64 << 20,
+		Events: 256 << 20}
 }
 
 // Settings lists what an operator may set.
@@ -37,6 +40,8 @@ func (l *Limits) Settings() []setting.Setting {
 			"ClickHouse, out of query.memory.", &l.Memory),
 		setting.Size("sql.result", setting.AtLeast(1<<20), "Largest result of one statement; it is held in memory "+
 			"before it is sent.", &l.ResultBytes),
+		setting.Size("sql.events", setting.AtLeast(1<<20), "Most bytes of raw events that one statement reads; they "+
+			"are held in memory twice, out of query.memory.", &l.Events),
 		setting.Count("sql.rows", "rows", setting.AtLeast(1), "Most rows in the result of one statement.", &l.Rows),
 	}
 }
@@ -47,7 +52,8 @@ func (l Limits) Validate() error {
 	if l.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("sql timeout %s: use more than 0s", l.Timeout))
 	}
-	for name, v := range map[string]int64{"memory": l.Memory, "rows": l.Rows, "result bytes": l.ResultBytes} {
+	for name, v := range map[string]int64{"memory": l.Memory, "rows": l.Rows, "result bytes": l.ResultBytes,
+		"events": l.Events} {
 		if v < 1 {
 			errs = append(errs, fmt.Errorf("sql %s %d: use at least 1", name, v))
 		}

@@ -95,7 +95,8 @@ func value(c *merge.Values, i int) any {
 
 // groups returns the rows of a statement, by their first columns.
 func (f *fixture) groups(t *rapid.T, sql string, keys int, used ...string) map[string][]any {
-	a, err := f.statements.run(f.t.Context(), "default", Request{SQL: sql, Format: "JSONCompactEachRow"}, used)
+	a, err := f.statements.run(f.t.Context(), "default", decided(Request{SQL: sql, Format: "JSONCompactEachRow"},
+		used...))
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}

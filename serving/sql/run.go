@@ -39,11 +39,11 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 		return nil, guard.NoTable(st.Described)
 	}
 	r.SQL = st.Text
-	used, err := s.decide(ctx, &r)
-	if err != nil {
+	r.eventsFrom, r.eventsTo = timesOf(r.settings)
+	if r.reads, err = s.decide(ctx, &r); err != nil {
 		return nil, limits.failure(ctx, err)
 	}
-	a, err := s.run(ctx, tenant, r, used)
+	a, err := s.run(ctx, tenant, r)
 	if err != nil {
 		return nil, limits.failure(ctx, err)
 	}
@@ -51,9 +51,8 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 	return a, nil
 }
 
-// decide returns the tables that a statement reads, or why it may not run. The engine parses it for that, and does
-// nothing else.
-func (s *Statements) decide(ctx context.Context, r *Request) ([]string, error) {
+// decide returns what a statement reads, or why it may not run. The engine parses it for that, and does nothing else.
+func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, error) {
 	var tree []byte
 	err := s.cfg.Engine(ctx, func(session Session) error {
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {

@@ -36,7 +36,8 @@ func TestRun(t *testing.T) {
 		{Request{SQL: "SELECT count() FROM flights WHERE origin = {o:String} AND delay IN {d:Array(Int64)} FORMAT TSV",
 			Parameters: map[string]string{"o": "ORD", "d": "[5,6]"}}, "1\n"},
 		{Request{SQL: "SELECT uniqExactArray(tails__hashes) FROM flights_states", Format: "TSV"}, "2\n"},
-		{Request{SQL: "SHOW TABLES", Format: "TSV"}, "flights\nflights_live\nflights_merged\nflights_states\n"},
+		{Request{SQL: "SHOW TABLES", Format: "TSV"}, "events_flight\nevents_flight_all\n" +
+			"flights\nflights_live\nflights_merged\nflights_states\n"},
 		{Request{SQL: "DESCRIBE TABLE flights FORMAT TSV"}, ""},
 		{Request{SQL: "SELECT 1 AS x FORMAT JSON"}, ""},
 		{Request{SQL: "SELECT origin FROM flights WHERE n > 5"}, ""},

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"recount/schemas/instant"
+	"recount/schemas/window"
 )
 
 // allowedSettings are what a statement may set: how results are written, and what operations mean that other systems
@@ -36,7 +39,14 @@ const (
 	offsetRows         = "offset"
 )
 
-// limitSettings are the settings of limits, by what is wrong with a value, or an empty text.
+// Settings that say of which times a statement reads events: from, and before. They are recount's own, and the engine
+// does not get them.
+const (
+	eventsFrom = "events_from"
+	eventsTo   = "events_to"
+)
+
+// limitSettings are the settings of limits and of times, by what is wrong with a value, or an empty text.
 var limitSettings = map[string]func(value string) string{
 	maxExecutionTime: func(v string) string {
 		if seconds, err := strconv.ParseFloat(v, 64); err != nil || seconds < 0 || math.IsNaN(seconds) {
@@ -45,7 +55,7 @@ var limitSettings = map[string]func(value string) string{
 		return ""
 	},
 	maxMemoryUsage: wrongCount, maxResultRows: wrongCount, maxResultBytes: wrongCount, limitRows: wrongCount,
-	offsetRows: wrongCount,
+	offsetRows: wrongCount, eventsFrom: wrongTime, eventsTo: wrongTime,
 	resultOverflowMode: func(v string) string {
 		if v != "throw" && v != "break" {
 			return "must be throw or break"
@@ -59,6 +69,26 @@ func wrongCount(v string) string {
 		return "must be a whole number"
 	}
 	return ""
+}
+
+func wrongTime(v string) string {
+	if _, err := instant.Parse([]byte(v)); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// timesOf returns the range of times of events, of settings that were checked.
+func timesOf(settings map[string]string) (from, to int64) {
+	from = window.MinTime
+	to = window.MaxTime + 1
+	if t, err := instant.Parse([]byte(settings[eventsFrom])); err == nil {
+		from = t
+	}
+	if t, err := instant.Parse([]byte(settings[eventsTo])); err == nil {
+		to = t
+	}
+	return from, to
 }
 
 // ignoredSettings say how the engine goes about a statement. The result does not depend on them, and the server

@@ -12,6 +12,7 @@ import (
 	"recount/schemas/record"
 	"recount/serving/batchview"
 	"recount/serving/reader"
+	"recount/serving/sql/guard"
 )
 
 // Session is one session of an engine, in which statements see each other's temporary tables.
@@ -46,6 +47,7 @@ type Config struct {
 	Catalog catalog.Source
 	Reader  Snapshots
 	Batch   Batch
+	Events  Events
 	Engine  Engine
 	// CellsDatabase is the database of ClickHouse with the tables of cells.
 	CellsDatabase string
@@ -81,6 +83,9 @@ type Request struct {
 
 	settings   map[string]string // all of them, checked
 	takesLimit bool              // the engine can cut the result (guard.TakesLimit)
+	reads      *guard.Reads      // what the statement reads
+	// eventsFrom and eventsTo bound the times of events.
+	eventsFrom, eventsTo int64
 }
 
 // Answer is the result of a statement.
@@ -101,8 +106,9 @@ type Statements struct{ cfg Config }
 
 // New returns what runs statements.
 func New(cfg Config) (*Statements, error) {
-	if cfg.Catalog == nil || cfg.Reader == nil || cfg.Batch == nil || cfg.Engine == nil || cfg.CellsDatabase == "" {
-		return nil, errors.New("sql: a catalog, a reader, batch views, an engine and a database are required")
+	if cfg.Catalog == nil || cfg.Reader == nil || cfg.Batch == nil || cfg.Events == nil || cfg.Engine == nil ||
+		cfg.CellsDatabase == "" {
+		return nil, errors.New("sql: a catalog, a reader, batch views, events, an engine and a database are required")
 	}
 	return &Statements{cfg}, cfg.Limits.Validate()
 }
@@ -110,13 +116,13 @@ func New(cfg Config) (*Statements, error) {
 // maxReads is how often a statement runs while the parts of its tables change.
 const maxReads = 8
 
-// run runs a statement that was found to be safe and to read the tables in used. The caller must close the answer.
-func (s *Statements) run(ctx context.Context, tenant string, r Request, used []string) (*Answer, error) {
+// run runs a statement that was found to be safe and to read r.reads. The caller must close the answer.
+func (s *Statements) run(ctx context.Context, tenant string, r Request) (*Answer, error) {
 	memory := s.cfg.Memory.Open(tenant)
 	var err error
 	for range maxReads {
 		var a *Answer
-		if a, err = s.attempt(ctx, tenant, r, used, memory); err == nil {
+		if a, err = s.attempt(ctx, tenant, r, memory); err == nil {
 			return a, nil
 		}
 		memory.Close()
@@ -130,45 +136,65 @@ func (s *Statements) run(ctx context.Context, tenant string, r Request, used []s
 
 // attempt runs a statement once over a snapshot. The answer is thrown away if the tables' parts were others at its end,
 // because it may then be of rows that were lost or edited (Q3).
-func (s *Statements) attempt(ctx context.Context, tenant string, r Request, used []string,
-	memory *query.Share) (*Answer, error) {
+func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memory *query.Share) (*Answer, error) {
 	c := s.cfg.Catalog.Catalog()
-	var views []table
+	var tables []table
 	var script []step
 	all := tablesOf(c)
-	for _, name := range used {
-		if t, isView := all[name]; isView {
-			views = append(views, t)
+	for _, name := range r.reads.Tables {
+		if t, isRows := all[name]; isRows {
+			tables = append(tables, t)
 		} else {
 			script = append(script, systemSteps(name, c)...)
 		}
 	}
 	a := &Answer{memory: memory}
 	snapshot := &reader.Snapshot{}
-	if len(views) > 0 {
+	if len(tables) > 0 {
 		var err error
-		if snapshot, err = s.cfg.Reader.Snapshot(ctx, reads(views), tenant, memory, s.cfg.Batch); err != nil {
+		if snapshot, err = s.cfg.Reader.Snapshot(ctx, reads(tables), tenant, memory, s.cfg.Batch); err != nil {
 			return nil, err
 		}
 		a.Accuracy = snapshot.Accuracy
 	}
 	for _, t := range snapshot.Tables {
 		published := snapshot.State.Views[t.View.Name]
-		script = append(script, steps(t, views, s.cfg.CellsDatabase, tenant, isRounded(t, published))...)
+		script = append(script, steps(t, tables, s.cfg.CellsDatabase, tenant, isRounded(t, published))...)
+	}
+	var held int64 // by the events
+	for _, t := range tables {
+		if t.event == nil {
+			continue
+		}
+		loaded, err := s.loadEvents(ctx, t, &r, query.EventsOf{Catalog: c, State: snapshot.State, Tenant: tenant,
+			Memory: memory})
+		if err != nil {
+			return nil, err
+		}
+		script = append(script, loaded.steps...)
+		held += loaded.bytes
+		a.Accuracy.Unconverted += loaded.lost
+		a.Accuracy.Exact = a.Accuracy.Exact && loaded.lost == 0
 	}
 	var err error
 	if a.Body, err = s.execute(ctx, script, r, memory); err != nil {
 		return nil, err
 	}
+	memory.Shrink(held)
+	return a, s.confirm(ctx, snapshot)
+}
+
+// confirm returns an error if the parts of a snapshot's tables are others now.
+func (s *Statements) confirm(ctx context.Context, snapshot *reader.Snapshot) error {
 	for _, t := range snapshot.Tables {
 		if t.Rows == nil {
 			continue
 		}
 		if err := s.cfg.Batch.Confirm(ctx, t.Rows); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // isRounded reports whether the published rows are from before sums of floats were exact.

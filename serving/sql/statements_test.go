@@ -49,8 +49,8 @@ func TestDamage(t *testing.T) {
 					breakIt()
 					return engine(ctx, run)
 				}
-				a, err := f.statements.run(t.Context(), "default", Request{SQL: "SELECT sum(n) FROM flights",
-					Format: "TabSeparated"}, []string{"flights"})
+				a, err := f.statements.run(t.Context(), "default", decided(Request{SQL: "SELECT sum(n) FROM flights",
+					Format: "TabSeparated"}, "flights"))
 				if !errors.Is(err, reader.ErrLost) {
 					t.Fatalf("got %v, %v", a, err)
 				}
@@ -91,7 +91,7 @@ func TestNotPublished(t *testing.T) {
 		t.Errorf("before the first publication: %q", got)
 	}
 	f.state.N = 1
-	_, err := f.statements.run(t.Context(), "default", Request{SQL: "SELECT 1 FROM flights"}, []string{"flights"})
+	_, err := f.statements.run(t.Context(), "default", decided(Request{SQL: "SELECT 1 FROM flights"}, "flights"))
 	if !errors.Is(err, reader.ErrNotPublished) {
 		t.Errorf("got %v", err)
 	}
@@ -111,7 +111,7 @@ func TestLimits(t *testing.T) {
 		"SELECT number AS `" + strings.Repeat("long", 500) + "` FROM numbers(1000)":    0,
 		"SELECT sum(a.number) FROM numbers(100000) AS a CROSS JOIN numbers(1000) AS b": -1,
 	} {
-		a, err := f.statements.run(t.Context(), "default", Request{SQL: sql, Format: "JSONEachRow"}, nil)
+		a, err := f.statements.run(t.Context(), "default", decided(Request{SQL: sql, Format: "JSONEachRow"}))
 		switch {
 		case code == -1 && err == nil:
 			a.Close()
@@ -144,7 +144,7 @@ func TestNamesOfViewsComeFirst(t *testing.T) {
 	other.Name = "flights_live"
 	c.Views["flights_live"] = &other
 	all := tablesOf(c)
-	if got := all["flights_live"]; got.view != &other || got.kind != published || len(all) != 7 {
+	if got := all["flights_live"]; got.view != &other || got.kind != published || len(all) != 9 {
 		t.Errorf("got %+v of %d tables", got, len(all))
 	}
 }
@@ -165,8 +165,8 @@ func TestEventsArriveDuringTheSearch(t *testing.T) {
 		t.Errorf("got %q after %d scans", got, f.scans)
 	}
 	f.beforeScan = func(number int) { f.live = append(f.live, event(number*1_000_000, nil)) }
-	_, err := f.statements.run(t.Context(), "default", Request{SQL: "SELECT 1 FROM flights_live"},
-		[]string{"flights_live"})
+	_, err := f.statements.run(t.Context(), "default", decided(Request{SQL: "SELECT 1 FROM flights_live"},
+		"flights_live"))
 	if !errors.Is(err, reader.ErrLive) {
 		t.Errorf("got %v after %d scans", err, f.scans)
 	}

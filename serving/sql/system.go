@@ -50,6 +50,10 @@ func (t table) meaning() string {
 		return "rows of the newest publication, and of events since"
 	case states:
 		return "rows of the newest publication, as states that can be merged"
+	case events:
+		return "events of the type " + t.event.Name + " that the newest publication counts"
+	case eventsAll:
+		return "events of the type " + t.event.Name + " up to the newest publication, and their copies"
 	}
 	return "rows of the newest publication"
 }

@@ -19,25 +19,29 @@ const (
 	live                  // V_live: those of the real-time view
 	merged                // V_merged: both
 	states                // V_states: those of V, as states
+	events                // events_T: events of a type that the newest publication counts
+	eventsAll             // events_T_all: the same, and their copies
 )
 
-// suffixes are the endings of tables by kind.
+// suffixes are the endings of tables of views by kind.
 var suffixes = [...]string{published: "", live: liveSuffix, merged: mergedSuffix, states: statesSuffix}
 
-// table is a table that statements may read.
+// table is a table that statements may read. It is of a view or of an event type.
 type table struct {
-	name string
-	view *catalog.View
-	kind kind
+	name  string
+	view  *catalog.View
+	event *catalog.EventType
+	kind  kind
 }
 
-// tablesOf returns the tables of all views by name. Where a view has the name of another view's table, it is the view.
+// tablesOf returns the tables of all event types and views by name. Where a view has the name of another table, it is
+// the view.
 func tablesOf(c *catalog.Catalog) map[string]table {
-	out := map[string]table{}
+	out := eventTables(c)
 	for _, v := range c.Views {
 		for k, suffix := range suffixes {
 			if kind(k) == published || c.Views[v.Name+suffix] == nil {
-				out[v.Name+suffix] = table{v.Name + suffix, v, kind(k)}
+				out[v.Name+suffix] = table{name: v.Name + suffix, view: v, kind: kind(k)}
 			}
 		}
 	}
@@ -46,8 +50,11 @@ func tablesOf(c *catalog.Catalog) map[string]table {
 
 // columns returns the columns of the table.
 func (t table) columns(c *catalog.Catalog, rounded bool) []column {
-	if t.kind == states {
+	switch t.kind {
+	case states:
 		return stateColumns(c, t.view)
+	case events, eventsAll:
+		return eventColumns(t)
 	}
 	return plainColumns(c, t.view, rounded)
 }
@@ -56,6 +63,9 @@ func (t table) columns(c *catalog.Catalog, rounded bool) []column {
 func reads(tables []table) []reader.Table {
 	byView := map[string]reader.Table{}
 	for _, t := range tables {
+		if t.event != nil {
+			continue
+		}
 		r := byView[t.view.Name]
 		r.View = t.view.Name
 		r.Batch = r.Batch || t.kind != live
@@ -109,13 +119,13 @@ func steps(s reader.SnapshotTable, tables []table, database, tenant string, roun
 	var out []step
 	liveName := s.View.Name + "__live" // No view can have the name of this one.
 	needsLive := func(t table) bool {
-		return t.view.Name == s.View.Name && (t.kind == live || t.kind == merged)
+		return t.view != nil && t.view.Name == s.View.Name && (t.kind == live || t.kind == merged)
 	}
 	if slices.ContainsFunc(tables, needsLive) { // Without a speed layer it has no rows, and the accuracy says so.
 		out = temporary(liveName, names(plainColumns(s.Catalog, s.View, false)), rowBinary(s.Scan, s.Live))
 	}
 	for _, t := range tables {
-		if t.view.Name != s.View.Name {
+		if t.view == nil || t.view.Name != s.View.Name {
 			continue
 		}
 		t.view = s.View // as the publication has it

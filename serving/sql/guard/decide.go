@@ -9,25 +9,37 @@ import (
 // Names are the plain names of tables (Parse).
 type Names map[string]bool
 
-// Decide reads the tree that ClickHouse prints for EXPLAIN QUERY TREE run_passes = 0 of Statement.Text. It returns the
-// tables that the statement reads, in order of their names, or a Refusal that names the first thing that is not on a
-// list. tables are those that the client may read.
-func Decide(tree string, tables Names) (used []string, err error) {
+// Reads is what a statement reads.
+type Reads struct {
+	// Tables are in order of their names.
+	Tables []string
+	// Columns are all names in the statement that could be those of columns. If AllColumns is set, the statement reads
+	// columns that it does not name, as * does. A table without any other column gives the same result.
+	Columns    Names
+	AllColumns bool
+}
+
+// Decide reads the tree that ClickHouse prints for EXPLAIN QUERY TREE run_passes = 0 of Statement.Text. It returns what
+// the statement reads, or a Refusal that names the first thing that is not on a list. tables are those that the client
+// may read.
+func Decide(tree string, tables Names) (*Reads, error) {
 	root, err := parseTree(tree)
 	if err != nil {
 		return nil, err
 	}
-	d := decider{tables: tables, used: Names{}}
+	d := decider{tables: tables, used: Names{}, reads: Reads{Columns: Names{}}}
 	if err := d.query(root, nil); err != nil {
 		return nil, err
 	}
-	return slices.Sorted(maps.Keys(d.used)), nil
+	d.reads.Tables = slices.Sorted(maps.Keys(d.used))
+	return &d.reads, nil
 }
 
 // decider walks over a tree. Each method has the names of the queries of WITH that its node can see.
 type decider struct {
 	tables Names
 	used   Names
+	reads  Reads
 }
 
 // shape is what a kind of node may have: attributes, and sections with one node below each.
@@ -269,7 +281,12 @@ func (d *decider) expression(n *node, visible []string) error {
 		return d.function(n, visible)
 	case "LAMBDA":
 		return d.lambda(n, each)
+	case "IDENTIFIER":
+		for part := range strings.SplitSeq(n.attributes["identifier"], ".") {
+			d.reads.Columns[part] = true
+		}
 	case "MATCHER":
+		d.reads.AllColumns = true
 		for _, c := range n.children {
 			if err := d.list(c, each); err != nil {
 				return err
@@ -309,6 +326,10 @@ func (d *decider) function(n *node, visible []string) error {
 					return refuse("IN takes a list, a subquery or a table, not the column %s; for an array use has()",
 						argument.attributes["identifier"])
 				}
+				d.reads.AllColumns = true
+				return checkShape(argument)
+			}
+			if isCountOfRows(function, argument) {
 				return checkShape(argument)
 			}
 			last := number == len(child.children)
@@ -318,6 +339,12 @@ func (d *decider) function(n *node, visible []string) error {
 			return d.expression(argument, visible)
 		})
 	})
+}
+
+// isCountOfRows reports whether an argument is that of count(*), which reads no column.
+func isCountOfRows(function string, argument *node) bool {
+	return strings.EqualFold(function, "count") && argument.kind == "MATCHER" && len(argument.children) == 0 &&
+		argument.attributes["matcher_type"] == "ASTERISK" && argument.attributes["qualified_identifier"] == ""
 }
 
 // lambda decides about a lambda. Later versions of ClickHouse print its arguments as nodes of their own.

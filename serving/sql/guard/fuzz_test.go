@@ -76,11 +76,11 @@ func FuzzDecide(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		used, err := Decide(text, Names{"visits": true})
+		reads, err := Decide(text, Names{"visits": true})
 		if err != nil {
 			return
 		}
-		for _, name := range used {
+		for _, name := range reads.Tables {
 			if name != "visits" {
 				t.Errorf("a table %q is read", name)
 			}
@@ -99,9 +99,9 @@ func FuzzDecide(f *testing.F) {
 // TestTree decides about the tree that the fuzz test begins with, so that it has something to change.
 func TestTree(t *testing.T) {
 	t.Parallel()
-	used, err := Decide(tree, Names{"visits": true})
-	if err != nil || len(used) != 1 || used[0] != "visits" {
-		t.Errorf("got %q, %v", used, err)
+	reads, err := Decide(tree, Names{"visits": true})
+	if err != nil || len(reads.Tables) != 1 || reads.Tables[0] != "visits" {
+		t.Errorf("got %v, %v", reads, err)
 	}
 }
 

@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // decide parses a statement, asks the engine for its tree, and decides. It returns the text that may run.
-func (w *world) decide(t testing.TB, sql string) (text string, used []string, err error) {
+func (w *world) decide(t testing.TB, sql string) (text string, reads *guard.Reads, err error) {
 	t.Helper()
 	st, err := guard.Parse(sql, own)
 	if err != nil {
@@ -62,8 +62,8 @@ func (w *world) decide(t testing.TB, sql string) (text string, used []string, er
 	if err != nil {
 		return "", nil, err
 	}
-	used, err = guard.Decide(strings.Join(tree, "\n"), w.names)
-	return st.Text, used, err
+	reads, err = guard.Decide(strings.Join(tree, "\n"), w.names)
+	return st.Text, reads, err
 }
 
 // run runs a statement if it may run, and returns its rows as text.
