@@ -58,6 +58,14 @@ func defaultServer() serverFlag {
 	return serverFlag{address, keyFlag{os.Getenv("RECOUNT_KEY_FILE")}}
 }
 
+// differs returns the flag that a command needs to call this server, or nothing if it does so without one.
+func (f serverFlag) differs() string {
+	if f.Server == defaultServer().Server {
+		return ""
+	}
+	return " --server " + f.Server
+}
+
 // defaultAddress is that of recount up.
 const defaultAddress = "http://127.0.0.1:8080"
 

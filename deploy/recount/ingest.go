@@ -72,6 +72,9 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	err = errors.Join(r.sendAll(ctx, files), r.journal.save())
 	r.printTally(std.out)
 	r.printDiscovered(std.out, c.serverFlag)
+	if c.Declare {
+		c.printUncounted(ctx, std.out, r.client)
+	}
 	if n := r.rejected.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("rejected %s", count(n, "event")))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -152,4 +153,17 @@ func (c *ingestCmd) addColumns(e *catalog.EventType, m eventfile.Mapping, s *eve
 	}
 	slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 	return added, err
+}
+
+// printUncounted says what to type next if no view counts the event type. The rows were sent, so an error of this
+// question is none of the command.
+func (c *ingestCmd) printUncounted(ctx context.Context, out io.Writer, server *client.Client) {
+	ctx, cancel := context.WithTimeout(ctx, declareTimeout)
+	defer cancel()
+	views, err := server.Views(ctx)
+	if err != nil || slices.ContainsFunc(views, func(v openapi.View) bool { return v.Event == c.Type }) {
+		return
+	}
+	fmt.Fprintf(out, "no view counts %s yet; next:\n  recount views create NAME --type %[1]s --count --by FIELD%s\n",
+		c.Type, c.differs())
 }

@@ -85,10 +85,7 @@ func (t *tally) printDiscovered(out io.Writer, at serverFlag) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slices.SortFunc(t.discovered, func(a, b client.Discovered) int { return strings.Compare(a.Name, b.Name) })
-	flag := ""
-	if at.Server != defaultServer().Server {
-		flag = " --server " + at.Server
-	}
+	flag := at.differs()
 	for _, d := range t.discovered {
 		fields := "no fields"
 		if e, _, err := fieldsOf(openapi.EventType{Name: d.Name, Declaration: d.Declaration}); err == nil &&

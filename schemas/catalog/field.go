@@ -231,3 +231,10 @@ func (f Field) valueFaults() []string {
 	}
 	return faults
 }
+
+// missing are texts that often mean a missing value.
+var missing = []string{"NA", "N/A", "n/a", "na", "NULL", "Null", "null", "NaN", "nan", "None", "none", "nil", `\N`,
+	"-", "--", "?", "#N/A", "missing"}
+
+// LooksMissing reports whether a text often means a missing value. Nothing but an error depends on it.
+func LooksMissing(text string) bool { return slices.Contains(missing, text) }

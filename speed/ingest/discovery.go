@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -556,8 +557,13 @@ func putOf(name string, apart bool) string {
 	return "PUT /v1/event-types/" + name
 }
 
-// mismatchFix says what to do about a value that does not fit a field of an event type that was discovered.
+// mismatchFix says what to do about a value that does not fit a field: about a text that often means a missing value,
+// and about any value if the event type was discovered.
 func (t *eventType) mismatchFix(raw []byte) string {
+	if word, isText := bytes.CutPrefix(raw, []byte{'"'}); isText && catalog.LooksMissing(string(word[:len(word)-1])) {
+		return ": if it means that the value is missing, add it to null_values of the field, and then run recount " +
+			"dead-letters replay"
+	}
 	if !t.discovered {
 		return ""
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -166,17 +167,24 @@ func excerpt(b []byte) string {
 	return string(appendString(nil, b[:excerptSize])) + "…"
 }
 
-// excerptOf does the same for a valid JSON value. A text is called one, because "7" and 7 are easily confused.
+// excerptOf does the same for a valid JSON value. Only a text is quoted, and called one, because "7" and 7 are easily
+// confused.
 func excerptOf(raw []byte) string {
-	switch c := raw[0]; {
-	case c == '"':
+	kind := ""
+	switch raw[0] {
+	case '"':
 		s := newValueScanner(raw)
 		text, _ := s.scanString()
 		return "the text " + excerpt(text)
-	case c == '{' || c == '[' || len(raw) > excerptSize:
-		return excerpt(raw)
+	case '{':
+		kind = "the object "
+	case '[':
+		kind = "the array "
 	}
-	return string(raw)
+	if len(raw) <= excerptSize {
+		return kind + string(raw)
+	}
+	return kind + strings.ToValidUTF8(string(raw[:excerptSize]), "") + "…"
 }
 
 func compareBytes(a, b []byte) int { return bytes.Compare(a, b) }

@@ -196,11 +196,14 @@ func TestMembersAreChecked(t *testing.T) {
 		`"address":{"a":1,"zip":5.5}`: `data.address.zip: 5.5 is not int64, the type of the field zip`,
 		`"address":{"zip":1e30}`:      `data.address.zip: 1e30 is not int64, the type of the field zip`,
 		`"address":{"zip":true}`:      `data.address.zip: true is not int64, the type of the field zip`,
-		`"address":{"zip":[1]}`:       `data.address.zip: "[1]" is not int64, the type of the field zip`,
-		`"address":{"zip":{"a":1}}`:   `data.address.zip: "{\"a\":1}" is not int64, the type of the field zip`,
+		`"address":{"zip":[1]}`:       `data.address.zip: the array [1] is not int64, the type of the field zip`,
+		`"address":{"zip":{"a":1}}`:   `data.address.zip: the object {"a":1} is not int64, the type of the field zip`,
 		`"address":{"\u007aip":"x"}`:  `data.address.zip: the text "x" is not int64, the type of the field zip`,
 		`"address":{"zip":12345678901234567890}`: `data.address.zip: 12345678901234567890 does not fit int64, ` +
 			`the type of the field zip`,
+		`"address":{"zip":"N/A"}`: `data.address.zip: the text "N/A" is not int64, the type of the field zip: if it ` +
+			`means that the value is missing, add it to null_values of the field, and then run recount dead-letters ` +
+			`replay`,
 		`"address":{"zip":1,"zip":1}`:                `the key "zip" appears twice in one object`,
 		`"address":{"zip":"NA"}`:                     "",
 		`"address":{"zip":"7"}`:                      "", // It is converted.
@@ -219,9 +222,9 @@ func TestMembersAreChecked(t *testing.T) {
 		`"unit price":"5.5"`:          "",
 		`"ref":{"paid":1}`:            `data.ref.paid: 1 is not bool, the type of the field paid`,
 		`"ref":{"id":7}`:              "",
-		`"ref":{"id":[7]}`:            `data.ref.id: "[7]" is not string, the type of the field ref`,
+		`"ref":{"id":[7]}`:            `data.ref.id: the array [7] is not string, the type of the field ref`,
 		`"a.code":"x"`:                "", // One of the fields can hold it.
-		`"a.code":[1]`:                `data."a.code": "[1]" is not int64, the type of the field code`,
+		`"a.code":[1]`:                `data."a.code": the array [1] is not int64, the type of the field code`,
 		`"z":{"both":"x"}`:            `data.z.both: the text "x" is not int64, the type of the field both`,
 		`"z":{"both":{"inside":1}}`:   "", // The other field reads what is inside.
 		`"z":{"both":{"inside":"x"}}`: `data.z.both.inside: the text "x" is not int64, the type of the field inside`,

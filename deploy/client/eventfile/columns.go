@@ -94,16 +94,12 @@ func (m Mapping) unknown(name string) bool {
 	return !declared
 }
 
-// words are texts that often stand for a missing value.
-var words = []string{"NA", "N/A", "n/a", "na", "NULL", "Null", "null", "NaN", "nan", "None", "none", "nil", `\N`,
-	"-", "--", "?", "#N/A", "missing"}
-
 // observe remembers what the values of a column look like.
 func (c *column) observe(cell table.Cell) {
 	switch {
 	case cell.Kind != table.Untyped && cell.Kind != table.String:
 		c.numbers++
-	case slices.Contains(words, cell.Text) && !slices.Contains(c.nulls, cell.Text):
+	case catalog.LooksMissing(cell.Text) && !slices.Contains(c.nulls, cell.Text):
 		c.word = cell.Text
 	case cell.Kind == table.Untyped && looksTyped(cell.Text):
 		c.numbers++

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -174,7 +173,7 @@ func (c *Surveyed) observe(cell table.Cell, rows table.Rows) {
 		c.place = rows.Place()
 	}
 	c.texts++
-	if slices.Contains(words, cell.Text) {
+	if catalog.LooksMissing(cell.Text) {
 		c.word = cell.Text
 	}
 }

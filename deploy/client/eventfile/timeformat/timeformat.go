@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,7 +121,27 @@ func (f *Format) Parse(text string) (rfc string, twice bool, err error) {
 	if isNumber(text) {
 		problem = ErrNumber
 	}
+	if layouts := likely(text); layouts != "" {
+		problem = fmt.Errorf("%w; say how such times are written with --time-format %s", problem, layouts)
+	}
 	return "", false, problem
+}
+
+// likely returns the layouts in which a text that begins like 13/02/2024 is a time, for an error. Without a day after
+// the 12th there are two.
+func likely(text string) string {
+	var found []string
+	for _, date := range []string{"02/01/2006", "01/02/2006"} {
+		for _, separator := range []string{"/", ".", "-"} {
+			for _, clock := range []string{"", " 15:04", " 15:04:05"} {
+				layout := strings.ReplaceAll(date, "/", separator) + clock
+				if _, err := time.Parse(layout, text); err == nil {
+					found = append(found, strconv.Quote(layout))
+				}
+			}
+		}
+	}
+	return strings.Join(found, " or ")
 }
 
 func (f *Format) withLayout(text string) (rfc string, twice bool, err error) {

@@ -52,7 +52,10 @@ func TestRefused(t *testing.T) {
 		{"", "", "2024-05-01 10:00:00", "name the zone with --time-zone"},
 		{"", "", "2024-05-01", "name the zone with --time-zone"},
 		{"", "", "1714557600", "--time-format unix"},
-		{"", "", "01.05.2024", "is not an RFC 3339 time"},
+		{"", "", "01.05.2024", `with --time-format "02.01.2006" or "01.02.2006"`},
+		{"", "", "13/02/2024", `with --time-format "02/01/2006"`},
+		{"", "UTC", "02/13/2024 10:00", `with --time-format "01/02/2006 15:04"`},
+		{"", "", "13-13-2024", "is not an RFC 3339 time"},
 		{"", "Europe/Berlin", "2024-03-31 02:30:00", "the clocks went forward over it Europe/Berlin"},
 		{"", "Pacific/Apia", "2011-12-30 12:00:00", "the clocks went forward"},
 		{"", "Pacific/Apia", "2011-12-30", "the clocks went forward"}, // The whole day was skipped.
