@@ -25,7 +25,8 @@ type sqlCmd struct {
 // Help is the second part of the command's help.
 func (c *sqlCmd) Help() string {
 	return "Each view V is a table: V has the newest publication, V_live the events since, V_merged both, and " +
-		"V_states what distinct counts and averages over several rows need (serving/SQL.md).\n\n" +
+		"V_states what distinct counts and averages over several rows need; events_T has the events of the type T " +
+		"(serving/SQL.md).\n\n" +
 		"Without a statement on a terminal, statements are asked for: each ends with a semicolon, the arrow keys " +
 		"bring earlier ones back, and .help lists commands."
 }

@@ -11,7 +11,7 @@ func TestTablesOfClients(t *testing.T) {
 	t.Parallel()
 	f := filled(t)
 	at := f.openDoor()
-	const all = "flights\nflights_live\nflights_merged\nflights_states\n"
+	const all = "events_flight\nevents_flight_all\nflights\nflights_live\nflights_merged\nflights_states\n"
 	for _, tt := range []struct{ statement, want string }{
 		{"SHOW TABLES", all},
 		{"SHOW TABLES FROM default", all},
@@ -19,9 +19,9 @@ func TestTablesOfClients(t *testing.T) {
 		{"show tables like '%\\_live'", "flights_live\n"},
 		{"SHOW TABLES LIKE 'FLIGHTS'", ""},
 		{"SHOW TABLES ILIKE 'FLIGHTS'", "flights\n"},
-		{"SHOW TABLES FROM recount NOT LIKE 'flights\\_%'", "flights\n"},
+		{"SHOW TABLES FROM recount NOT LIKE 'flights\\_%'", "events_flight\nevents_flight_all\nflights\n"},
 		{"SHOW TABLES NOT ILIKE '%E%'", "flights\n"},
-		{"SHOW TABLES LIMIT 2", "flights\nflights_live\n"},
+		{"SHOW TABLES LIMIT 2", "events_flight\nevents_flight_all\n"},
 		{"SHOW FULL TABLES LIKE 'flights'", "flights\tView\n"},
 		{"SHOW TABLES FROM information_schema", "columns\nschemata\ntables\n"},
 		{"SHOW TABLES FROM other", ""},
@@ -69,10 +69,10 @@ func TestTablesOfClients(t *testing.T) {
 		{"SELECT count() > 10 FROM system.data_type_families", "1\n"},
 		{"SELECT schema_name FROM information_schema.schemata ORDER BY ALL", "information_schema\nrecount\nsystem\n"},
 		{"SELECT TABLE_NAME, table_type FROM INFORMATION_SCHEMA.TABLES WHERE table_schema = 'recount' ORDER BY 1 " +
-			"LIMIT 1", "flights\tVIEW\n"},
+			"LIMIT 1", "events_flight\tVIEW\n"},
 		{"SELECT t.table_name, count() FROM information_schema.columns AS c JOIN information_schema.tables AS t " +
 			"ON t.table_name = c.table_name AND t.table_schema = currentDatabase() JOIN system.tables AS s " +
-			"ON s.name = t.table_name GROUP BY 1 ORDER BY 1 LIMIT 1", "flights\t13\n"},
+			"ON s.name = t.table_name GROUP BY 1 ORDER BY 1 LIMIT 1", "events_flight\t15\n"},
 		{"SELECT column_name, ORDINAL_POSITION, is_nullable FROM information_schema.columns " +
 			"WHERE table_name = 'flights' LIMIT 2", "time\t1\t0\norigin\t2\t1\n"},
 		{"SELECT name, database FROM system.tables WHERE name LIKE 'cells%' OR database NOT IN " +
