@@ -48,9 +48,6 @@ func (s *Store) Retire(ctx context.Context) (retiredLetters int64, err error) {
 			return 0, err
 		}
 		horizons = raised
-		if s.cfg.Retiring != nil {
-			s.cfg.Retiring(ctx)
-		}
 		s.metrics.retired.Add(float64(retiredLetters))
 	}
 	s.measure(all, horizons)
@@ -146,6 +143,9 @@ func (s *Store) sweep(ctx context.Context, all []letterObject, horizons record.H
 		if retired[info.Key] {
 			there = append(there, info.Key)
 		}
+	}
+	if len(there) > 0 && s.cfg.Retiring != nil {
+		s.cfg.Retiring(ctx)
 	}
 	if err := s.cfg.Objects.Delete(ctx, there...); err != nil {
 		return fmt.Errorf("delete retired dead letters: %w", err)

@@ -29,7 +29,7 @@ type Config struct {
 	Records   record.CommitLog // keeps the retirements
 	Objects   Objects
 	Published func() []position.Offset // returns H of the newest publication
-	// Retiring is called when a horizon was raised, before the first object is deleted. It may be nil.
+	// Retiring is called after a horizon was raised and before objects are deleted. It may be nil.
 	Retiring func(context.Context)
 
 	Keep     time.Duration // objects that landed longer ago are retired

@@ -347,6 +347,10 @@ func TestRetireByAge(t *testing.T) {
 	w := newWorld(t)
 	reg := prometheus.NewRegistry()
 	s := w.open(1<<30, reg)
+	var retiring [][2]int // objects and records, when it is called
+	s.cfg.Retiring = func(context.Context) {
+		retiring = append(retiring, [2]int{len(w.keys("data/")), len(w.keys("retired/"))})
+	}
 	w.retire(s, 0)
 	a := letterOf("acme", "x", []byte("a"))
 	b := letterOf("acme", "x", []byte("bb"))
@@ -388,6 +392,9 @@ func TestRetireByAge(t *testing.T) {
 	records = w.keys("retired/")
 	if len(objects) != 0 || len(records) != 1 {
 		t.Errorf("left are objects %v and records %v, want no object and one record", objects, records)
+	}
+	if want := [][2]int{{2, 1}, {1, 2}}; !slices.Equal(retiring, want) {
+		t.Errorf("before deletions there were %v objects and records, want %v", retiring, want)
 	}
 }
 

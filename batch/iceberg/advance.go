@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	manifestFiles = 8192 // files of the largest manifest
-	defaultFanOut = 16   // so many manifests of one size are merged into one
+	defaultManifestFiles = 8192 // files of the largest manifest
+	defaultFanOut        = 16   // so many manifests of one size are merged into one
 )
 
 // attempt is one attempt at the next version of a table.
@@ -97,7 +97,7 @@ func (a *attempt) addObjects(ctx context.Context, s *record.State, chains []*rec
 	for segment, o := range record.CommittedObjects(chains, s.H, a.horizons, a.eventType) {
 		width := chains[segment.Partition].Bucket.Microseconds()
 		entries = append(entries, newEntry(a.w.cfg.Store.URL(o.Key), o, int64(s.N), width))
-		if len(entries) == manifestFiles {
+		if len(entries) == a.w.manifestFiles {
 			if err := flush(); err != nil {
 				return nil, err
 			}
@@ -158,7 +158,7 @@ func (a *attempt) writeSnapshot(ctx context.Context, state *record.State, added 
 // largest are left alone. So a table has few times fanOut small manifests, and an entry is written anew at most as
 // often as there are sizes.
 func (a *attempt) merge(ctx context.Context, n int64) error {
-	for limit := a.w.fanOut; limit <= manifestFiles; limit *= a.w.fanOut {
+	for limit := a.w.fanOut; limit <= a.w.manifestFiles; limit *= a.w.fanOut {
 		first := len(a.manifests)
 		ofSize := 0
 		for first > 0 && a.manifests[first-1].files() < limit {
@@ -197,13 +197,13 @@ func (a *attempt) mergeManifests(ctx context.Context, manifests []*manifest, n i
 			}
 		}
 		entries = append(entries, more...)
-		for len(entries) >= manifestFiles {
-			full, err := a.writeManifest(ctx, entries[:manifestFiles], n)
+		for len(entries) >= a.w.manifestFiles {
+			full, err := a.writeManifest(ctx, entries[:a.w.manifestFiles], n)
 			if err != nil {
 				return nil, err
 			}
 			merged = append(merged, full)
-			entries = slices.Clone(entries[manifestFiles:])
+			entries = slices.Clone(entries[a.w.manifestFiles:])
 		}
 	}
 	if len(entries) > 0 {

@@ -10,25 +10,34 @@ import (
 // Collect deletes the files of tables that the newest version does not name and that are older than unusedFor. It also
 // notices files that are missing, and the next update then makes their table anew.
 func (w *Writer) Collect(ctx context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	defer w.unlock()
 	limit := w.cfg.Now().Add(-unusedFor)
-	tables := map[string][]string{} // the old files of each folder
+	tables := map[string][]string{} // the old files of each event type
 	there := map[string]bool{}
 	for info, err := range w.cfg.Store.List(ctx, prefix, "") {
 		if err != nil {
 			return err
 		}
 		there[info.Key] = true
-		name, _, _ := strings.Cut(info.Key, "/metadata/")
+		eventType, _, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/")
+		old := tables[eventType]
 		if info.Modified.Before(limit) {
-			tables[name] = append(tables[name], info.Key)
+			old = append(old, info.Key)
+		}
+		tables[eventType] = old
+	}
+	for eventType := range w.checked {
+		if _, found := tables[eventType]; !found {
+			w.remake(eventType)
 		}
 	}
 	var errs []error
-	for name, old := range tables {
-		if err := w.collectTable(ctx, strings.TrimPrefix(name, prefix), old, there); err != nil {
-			errs = append(errs, fmt.Errorf("collect files of %s: %w", name, err))
+	for eventType, old := range tables {
+		if err := w.collectTable(ctx, eventType, old, there); err != nil {
+			errs = append(errs, fmt.Errorf("collect files of the table of type %s: %w", eventType, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -39,6 +48,9 @@ func (w *Writer) collectTable(ctx context.Context, eventType string, old []strin
 	version, err := w.newestVersion(ctx, folder(eventType))
 	if err != nil {
 		return err
+	}
+	if version == 0 && w.checked[eventType] { // Its versions are lost.
+		w.remake(eventType)
 	}
 	named, err := w.namedKeys(ctx, folder(eventType), version)
 	if errors.Is(err, errUnusable) {

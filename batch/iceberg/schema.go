@@ -2,6 +2,8 @@ package iceberg
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -89,16 +91,21 @@ func (t *table) addFields(fields []catalog.Field) {
 	}
 }
 
-// currentSchema returns the schema of the columns that the table has now. It is a new one unless the newest has the
-// same.
+// currentSchema returns the schema of the columns that the table has now, and adds it to the schemas if it is new. Its
+// id follows from the columns. With numbers in a row, a table that is made anew would give one to other columns, and
+// ClickHouse refuses an id that it has seen with others.
 func (t *table) currentSchema() *schema {
-	if n := len(t.Schemas); n > 0 && slices.Equal(t.Schemas[n-1].Columns, t.columns) {
-		return t.Schemas[n-1]
+	sum := sha256.New()
+	for _, c := range t.columns {
+		fmt.Fprintln(sum, c.ID, c.Name, c.Type)
 	}
-	s := &schema{Type: "struct", Columns: slices.Clone(t.columns)}
-	if n := len(t.Schemas); n > 0 {
-		s.ID = t.Schemas[n-1].ID + 1
+	id := int(binary.BigEndian.Uint32(sum.Sum(nil)) >> 1)
+	for _, s := range t.Schemas {
+		if s.ID == id {
+			return s
+		}
 	}
+	s := &schema{Type: "struct", ID: id, Columns: slices.Clone(t.columns)}
 	t.Schemas = append(t.Schemas, s)
 	return s
 }

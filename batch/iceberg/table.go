@@ -98,10 +98,14 @@ func decodeTable(raw []byte) (*table, error) {
 	if err := json.Unmarshal(raw, t); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnusable, err)
 	}
-	if len(t.Snapshots) == 0 || len(t.Schemas) == 0 || t.Properties == nil || t.FormatVersion != 2 {
-		return nil, fmt.Errorf("%w: it has no snapshot or no schema", errUnusable)
+	if len(t.Snapshots) == 0 || t.Properties == nil || t.FormatVersion != 2 {
+		return nil, fmt.Errorf("%w: it has no snapshot", errUnusable)
 	}
-	t.columns = t.Schemas[len(t.Schemas)-1].Columns
+	i := slices.IndexFunc(t.Schemas, func(s *schema) bool { return s.ID == t.CurrentSchema })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: it has no schema %d", errUnusable, t.CurrentSchema)
+	}
+	t.columns = slices.Clone(t.Schemas[i].Columns) // Old snapshots keep the schema.
 	if text := t.Properties[propertyAmbiguous]; text != "" {
 		if err := json.Unmarshal([]byte(text), &t.ambiguous); err != nil {
 			return nil, fmt.Errorf("%w: property %s: %w", errUnusable, propertyAmbiguous, err)

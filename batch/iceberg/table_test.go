@@ -1,6 +1,7 @@
 package iceberg
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +51,7 @@ func (w *world) check() {
 			}
 			w.checkSnapshot(t, snapshot, want)
 		}
-		w.checkMetadata(t)
+		w.checkMetadata(eventType, t)
 	}
 }
 
@@ -76,40 +78,58 @@ func (w *world) checkSnapshot(t *stored, s *storedSnapshot, want map[string]*rec
 			w.tb.Fatalf("bounds of %s are %d and %d, want [%d, %d)", path, micros("lower_bounds"),
 				micros("upper_bounds"), first, end)
 		}
-		w.checkColumns(t, s, o)
 	}
+	w.checkColumns(t, s, want)
 }
 
-// checkColumns checks that a reader finds each column of an object, in the type that it has there, unless objects have
-// it in two types.
-func (w *world) checkColumns(t *stored, s *storedSnapshot, o *record.Object) {
+// checkColumns checks that a snapshot has the columns that its objects have, but for those that they have in two types,
+// and that the mapping has a number for every column of every object.
+func (w *world) checkColumns(t *stored, s *storedSnapshot, objects map[string]*record.Object) {
 	w.tb.Helper()
-	e := w.stored[fmt.Sprintf("schema/type=%s/%s.json", o.Type, o.Schema)]
-	for _, f := range e.Fields {
-		id, mapped := t.mapping[f.Name]
-		if !mapped {
-			w.tb.Fatalf("the name mapping lacks %s", f.Name)
-		}
-		column := s.columns[f.Name]
-		switch {
-		case column == nil && f.Name != "ms":
-			w.tb.Fatalf("snapshot %d lacks column %s", s.id, f.Name)
-		case column != nil && (column["type"] != typeOf(f.Type) || column["id"] != id):
-			w.tb.Fatalf("snapshot %d has %v, the file %s, the mapping %v", s.id, column, typeOf(f.Type), id)
+	want := map[string]string{"_hash": ""}
+	for _, c := range baseColumns {
+		want[c.Name] = c.Type
+	}
+	for _, o := range objects {
+		for _, f := range w.stored[fmt.Sprintf("schema/type=%s/%s.json", o.Type, o.Schema)].Fields {
+			if before, found := want[f.Name]; found && before != typeOf(f.Type) {
+				want[f.Name] = ""
+				continue
+			}
+			want[f.Name] = typeOf(f.Type)
 		}
 	}
-	for _, name := range []string{"_hash", "_key"} {
-		if _, mapped := t.mapping[name]; !mapped || (s.columns[name] == nil) != (name == "_hash") {
-			w.tb.Fatalf("column %s: mapped is %v", name, mapped)
+	for name, columnType := range want {
+		id, mapped := t.mapping[name]
+		column := s.columns[name]
+		switch {
+		case !mapped:
+			w.tb.Fatalf("the name mapping lacks %s", name)
+		case columnType == "" && column != nil, columnType != "" && column == nil:
+			w.tb.Fatalf("snapshot %d has column %s: %v, want the type %q", s.id, name, column, columnType)
+		case column != nil && (column["type"] != columnType || column["id"] != id):
+			w.tb.Fatalf("snapshot %d has %v, the files %s, the mapping %v", s.id, column, columnType, id)
 		}
+	}
+	if extra := len(s.columns) - len(want); extra > 0 {
+		w.tb.Fatalf("snapshot %d has %d columns that no file has: %v", s.id, extra, s.columns)
 	}
 }
 
 // checkMetadata checks what readers of the whole metadata rely on.
-func (w *world) checkMetadata(t *stored) {
+func (w *world) checkMetadata(eventType string, t *stored) {
 	w.tb.Helper()
 	if t == nil {
 		return
+	}
+	for _, s := range t.metadata["schemas"].([]any) {
+		s := s.(map[string]any)
+		key := fmt.Sprint(eventType, s["schema-id"])
+		if fields := fmt.Sprint(s["fields"]); w.schemas[key] == "" {
+			w.schemas[key] = fields
+		} else if w.schemas[key] != fields {
+			w.tb.Fatalf("schema %v was\n%s\nand is\n%s", s["schema-id"], w.schemas[key], fields)
+		}
 	}
 	last := t.snapshots[len(t.snapshots)-1]
 	log := t.metadata["snapshot-log"].([]any)
@@ -269,7 +289,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	cfg := serve(t)
 	for _, writes := range []bool{false, true} {
-		for puts := range 9 {
+		for puts := range 11 {
 			w := newWorld(t, cfg, fmt.Sprint("crash", writes, puts))
 			w.land(0, schemas("hit")[0], schemas("Sale")[1])
 			w.publish(0)
@@ -278,8 +298,8 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			w.publish(0)
 			w.faults.after(puts, writes)
 			err := w.writers[0].Update(t.Context())
-			if ended := puts < 8; ended != (err != nil) {
-				t.Fatalf("after %d writes: %v; an update of two tables has 8", puts, err)
+			if ended := puts < 10; ended != (err != nil) {
+				t.Fatalf("after %d writes: %v; an update of two tables has 10", puts, err)
 			}
 			w.restart()
 			w.readable()
@@ -295,6 +315,7 @@ func TestManifestsAreMerged(t *testing.T) {
 	w := newWorld(t, serve(t), "many")
 	const publications, fanOut = 70, 4
 	w.writers[0].fanOut = fanOut
+	w.writers[0].manifestFiles = 20 // So merged manifests are divided again.
 	for range publications {
 		w.land(0, schemas("hit")[0])
 		w.publish(0)
@@ -320,4 +341,122 @@ func TestManifestsAreMerged(t *testing.T) {
 	if entries > 4*publications {
 		t.Errorf("%d entries were written for %d files", entries, publications)
 	}
+}
+
+// TestTheFirstToCreateAVersionWins: another process commits a version while this one writes the same. That version
+// stays as it was, and this process adds what it lacks.
+func TestTheFirstToCreateAVersionWins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "race")
+	w.land(0, schemas("hit")[0])
+	w.publish(0)
+	w.update(0)
+	w.land(1, schemas("hit")[0])
+	w.publish(0)
+	var first []byte
+	w.faults.beforeVersion = func() {
+		w.update(1)
+		first = w.get(w.store.URL("iceberg/type=hit/metadata/v2.metadata.json"))
+		w.land(0, schemas("hit")[1])
+		w.publish(0)
+	}
+	w.update(0)
+	now := w.get(w.store.URL("iceberg/type=hit/metadata/v2.metadata.json"))
+	if first == nil || !bytes.Equal(now, first) {
+		t.Errorf("version 2 was\n%s\nand is\n%s", first, now)
+	}
+	w.update(0)
+	w.check()
+}
+
+// TestRun: after a failure the next update makes the table all the same.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "run")
+	w.land(0, schemas("hit")[0])
+	w.publish(0)
+	writer := w.writers[0]
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w.faults.after(0, false)
+	if err := writer.Update(ctx); err == nil {
+		t.Fatal("an update without a store succeeded")
+	}
+	w.faults.heal()
+	ended := make(chan error, 1)
+	go func() { ended <- writer.Run(ctx) }()
+	for deadline := time.Now().Add(20 * time.Second); w.read("hit") == nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("there is no table")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	w.check()
+}
+
+// TestLostTable: a running process notices that a table is gone, or a part of it, without a publication.
+func TestLostTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "lost")
+	w.land(0, schemas("hit")[0])
+	w.publish(0)
+	w.update(0)
+	for _, lost := range []string{"", "files-", "snap-", "v"} {
+		for info, err := range w.store.List(t.Context(), "iceberg/type=hit/metadata/"+lost, "") {
+			if err == nil {
+				err = w.store.Delete(t.Context(), info.Key)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.writers[0].Collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.update(0)
+		w.check()
+	}
+}
+
+// BenchmarkPublication is what a publication costs with four new objects of one type, by how many the table has. The
+// S3 server is in the process, so its part is in the processor time.
+func BenchmarkPublication(b *testing.B) {
+	for _, history := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(history), func(b *testing.B) {
+			w := newWorld(b, serve(b), "bench")
+			writer := w.writers[0]
+			writer.fanOut = defaultFanOut
+			writer.manifestFiles = defaultManifestFiles
+			for range history {
+				w.land(0, schemas("hit")[1])
+			}
+			w.publish(0)
+			w.update(0)
+			before := processorTime(b)
+			requests := w.faults.requests.Load()
+			for b.Loop() {
+				for range 4 {
+					w.land(0, schemas("hit")[1])
+				}
+				w.publish(0)
+				w.update(0)
+			}
+			b.ReportMetric((processorTime(b)-before).Seconds()*1e3/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(float64(w.faults.requests.Load()-requests)/float64(b.N), "requests/op")
+		})
+	}
+}
+
+// processorTime returns the processor time of the process.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,10 +48,11 @@ type world struct {
 	deleted  map[string]bool
 	now      time.Time
 	stored   map[string]*catalog.EventType // by type and id
+	schemas  map[string]string             // the columns that each schema of a table has had, by type and id
 }
 
 // serve starts an S3 server for all worlds of a test.
-func serve(t *testing.T) lake.Config {
+func serve(t testing.TB) lake.Config {
 	t.Helper()
 	server, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
 	if err != nil {
@@ -83,7 +85,8 @@ func newWorld(tb rapid.TB, cfg lake.Config, name string) *world {
 	tb.Helper()
 	cfg.Prefix = name + "/"
 	w := &world{tb: tb, faults: &crashes{next: cfg.Transport}, pinned: map[uint64]bool{}, horizons: record.Horizons{},
-		deleted: map[string]bool{}, now: time.Now().Truncate(time.Second), stored: map[string]*catalog.EventType{}}
+		deleted: map[string]bool{}, now: time.Now().Truncate(time.Second), stored: map[string]*catalog.EventType{},
+		schemas: map[string]string{}}
 	w.cfg = cfg
 	w.store = open(tb, cfg)
 	faulty := cfg
@@ -120,6 +123,8 @@ func (w *world) restart() {
 		if err != nil {
 			w.tb.Fatal(err)
 		}
+		writer.fanOut = 2
+		writer.manifestFiles = 3
 		w.writers = append(w.writers, writer)
 	}
 }
@@ -202,6 +207,9 @@ func (w *world) want(s *record.State, eventType string) map[string]*record.Objec
 type crashes struct {
 	next http.RoundTripper
 
+	beforeVersion func() // is called once, before a version of a table is created
+	requests      atomic.Int64
+
 	mu     sync.Mutex
 	armed  bool
 	left   int  // PUTs until the end
@@ -228,6 +236,11 @@ func (c *crashes) heal() {
 
 // RoundTrip implements http.RoundTripper.
 func (c *crashes) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.requests.Add(1)
+	if f := c.beforeVersion; f != nil && r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, ".metadata.json") {
+		c.beforeVersion = nil
+		f()
+	}
 	c.mu.Lock()
 	ends := false
 	if c.armed && r.Method == http.MethodPut && !c.ended {

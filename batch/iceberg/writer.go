@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,13 +59,16 @@ type Config struct {
 type Writer struct {
 	cfg     Config
 	metrics *metrics
-	fanOut  int
 
-	mu      sync.Mutex // guards what follows, and is held by an update
-	cut     []uint64   // the types of segments before it were marked as pending; nil at first
-	pending map[string]bool
-	checked map[string]bool // types whose files were looked for in the store
-	schemas map[string]*catalog.EventType
+	manifestFiles int
+	fanOut        int
+
+	busy     chan struct{}   // holds a token while a method runs, and guards what follows
+	cut      []uint64        // the types of segments before it were marked as pending; nil at first
+	horizons record.Horizons // those that were marked
+	pending  map[string]bool // types whose table may lack something
+	checked  map[string]bool // types whose files were looked for in the store
+	schemas  map[string]*catalog.EventType
 }
 
 // New returns a writer.
@@ -81,8 +83,9 @@ func New(cfg Config) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("iceberg: register metrics: %w", err)
 	}
-	return &Writer{cfg: cfg, metrics: m, fanOut: defaultFanOut, pending: map[string]bool{}, checked: map[string]bool{},
-		schemas: map[string]*catalog.EventType{}}, nil
+	return &Writer{cfg: cfg, metrics: m, manifestFiles: defaultManifestFiles, fanOut: defaultFanOut,
+		busy: make(chan struct{}, 1), horizons: record.Horizons{}, pending: map[string]bool{},
+		checked: map[string]bool{}, schemas: map[string]*catalog.EventType{}}, nil
 }
 
 const (
@@ -127,10 +130,24 @@ func (w *Writer) failed(op string, err error) {
 	w.cfg.Logger.Warn("Iceberg tables lag; the next try follows", "op", op, "error", err)
 }
 
+// lock waits for the writer, but no longer than the context. Its unlock must be called if it returns no error.
+func (w *Writer) lock(ctx context.Context) error {
+	select {
+	case w.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *Writer) unlock() { <-w.busy }
+
 // Update brings all tables up to the newest publication. A table that fails does not stop the others.
 func (w *Writer) Update(ctx context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	defer w.unlock()
 	kept, err := w.cfg.Kept(ctx)
 	if err != nil {
 		return err
@@ -153,11 +170,13 @@ func (w *Writer) Update(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// UpdateType brings the table of one event type up to date. Call it when a horizon was raised and before objects are
-// deleted, so that no table names an object that is gone.
+// UpdateType brings the table of one event type up to date. Call it after a horizon was raised and before objects are
+// deleted, so that no table names an object that is gone. If it fails, the next Update does it.
 func (w *Writer) UpdateType(ctx context.Context, eventType string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	defer w.unlock()
 	kept, err := w.cfg.Kept(ctx)
 	if err != nil || len(kept.States) == 0 {
 		return err
@@ -166,8 +185,14 @@ func (w *Writer) UpdateType(ctx context.Context, eventType string) error {
 }
 
 // markTypes marks the event types as pending that have objects which the newest publication counts and the one before
-// did not.
+// did not, and those of which a horizon was raised.
 func (w *Writer) markTypes(kept *Kept) {
+	for eventType, horizon := range kept.Horizons {
+		if horizon.After(w.horizons[eventType]) {
+			w.pending[eventType] = true
+			w.horizons[eventType] = horizon
+		}
+	}
 	h := kept.newest().H
 	if w.cut == nil {
 		w.cut = make([]uint64, len(h))
@@ -356,6 +381,7 @@ func (a *attempt) commit(ctx context.Context, version int64) (won bool, err erro
 		}
 	}
 	a.w.metrics.commits.Inc()
+	a.w.checked[a.eventType] = true // What this process has not looked for, it has written.
 	return true, a.w.putHint(ctx, a.folder, version)
 }
 
@@ -383,7 +409,10 @@ func (w *Writer) newestVersion(ctx context.Context, folder string) (version int6
 			return 0, err
 		}
 	}
-	if version != hint && version > 0 {
+	switch {
+	case version == 0 && len(raw) > 0: // All versions are lost.
+		return 0, w.cfg.Store.Delete(ctx, folder+hintName)
+	case version != hint && version > 0:
 		return version, w.putHint(ctx, folder, version)
 	}
 	return version, nil

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"recount/batch/iceberg"
 	"recount/schemas/deadletter"
@@ -23,12 +24,17 @@ func (s *Server) openTables(context.Context) (err error) {
 	return err
 }
 
+// leaveWithin is how long retention waits for a table.
+const leaveWithin = time.Minute
+
 // leaveTable takes retired dead letters out of their table, before their objects go. If it fails, they go all the same:
 // retention does not depend on a table.
 func (s *Server) leaveTable(ctx context.Context) {
 	if s.tables == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
+	defer cancel()
 	if err := s.tables.UpdateType(ctx, deadletter.Type); err != nil {
 		s.logger.Warn("the Iceberg table of dead letters may name objects that were deleted, until it is written again",
 			"error", err)
