@@ -91,7 +91,7 @@ $(READERS)/ok: deploy/proof/readers/requirements.txt
 	$(READERS)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-readers: setup $(READERS)/ok ## Read the lake of a server with DuckDB, pyarrow, pandas and polars.
+readers: setup $(READERS)/ok ## Read the lake of a server with DuckDB, pyarrow, pandas, polars, pyiceberg and chdb.
 	RECOUNT_READERS_PYTHON=$(abspath $(READERS)/bin/python) $(GO) test ./deploy/proof/e2e -run TestOtherProgramsReadTheLake -v
 
 generators: setup ## Generate clients from the OpenAPI document and run them; CLIENTS="ogen redocly" picks some.
