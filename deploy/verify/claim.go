@@ -36,7 +36,7 @@ func (c *claim) judge(r *recorder, t *tally) {
 			return
 		}
 		matched[key] = true
-		for i := range c.scan.Measures {
+		for i := range c.query.Measures {
 			if err := c.compare(row, number, g, i); err != nil {
 				r.find(V7, where, do, "row %v: %s %v", row, c.scan.Measures[i].Name, err)
 				return

@@ -37,7 +37,7 @@ const (
 // Modes lists the modes.
 var Modes = []Mode{Merged, Exact, Live}
 
-// Order is one sort key: a dimension, a measure or time.
+// Order is one sort key: a dimension of GroupBy, a measure of the view or time.
 type Order struct {
 	By   string `json:"by"`
 	Desc bool   `json:"desc,omitempty"`
@@ -242,8 +242,8 @@ type Scan struct {
 	Windows  window.Windows
 	GroupBy  []Dimension
 	Where    []Condition // with values of the dimensions' types; Predicate is what layers evaluate
-	Measures []Measure
-	Memory   *Share // what the scan holds while it grows; nil has no limit
+	Measures []Measure   // those of the query, and then those that only order rows
+	Memory   *Share      // what the scan holds while it grows; nil has no limit
 }
 
 // Dimension is a grouping column with its type.
@@ -293,7 +293,7 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	if s.Where, err = q.where(c, v); err != nil {
 		return nil, err
 	}
-	return s, q.orderBy()
+	return s, q.orderBy(c, s)
 }
 
 // maxListed is how many views an error names.
@@ -443,15 +443,20 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 	return out, nil
 }
 
-func (q *Query) orderBy() error {
+// orderBy checks the sort keys. It adds the measures that only order rows to the scan, after those of the query.
+func (q *Query) orderBy(c *catalog.Catalog, s *Scan) error {
 	for i, o := range q.OrderBy {
-		known := slices.Contains(q.GroupBy, o.By) || slices.Contains(q.Measures, o.By) || o.By == "time" &&
-			q.Granularity != "" && q.Granularity != "all"
-		if !known {
-			return invalid("order_by", "%q is neither time, nor in group_by or measures of this query", o.By)
-		}
-		if slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }) {
+		m, isMeasure := s.View.Measure(o.By)
+		switch {
+		case slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }):
 			return invalid("order_by", "%q is listed twice", o.By)
+		case slices.Contains(q.GroupBy, o.By), slices.Contains(q.Measures, o.By),
+			o.By == "time" && q.Granularity != "" && q.Granularity != "all":
+		case isMeasure:
+			s.Measures = append(s.Measures, Measure{m, c.MeasureType(s.View, m)})
+		default:
+			return invalid("order_by", "%q is neither time, nor in group_by, nor a measure of the view: %s", o.By,
+				measureNames(s.View))
 		}
 	}
 	return nil

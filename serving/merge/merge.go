@@ -45,7 +45,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
-	for i := range columns {
+	for i := range q.Measures { // The columns after them only order rows.
 		a.gatherMeasure(&columns[i], g, place)
 	}
 	return a, nil

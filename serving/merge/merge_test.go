@@ -54,6 +54,8 @@ func drawQuery(t *rapid.T) *query.Query {
 			names = append(names, d)
 		}
 	}
+	all := rapid.SampledFrom([][]string{nil, nil, {"n"}, {"far", "late"}})
+	q.Measures = all.Draw(t, "measures")
 	for _, by := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID[string]).Draw(t, "order") {
 		if by != "time" || q.Granularity != "" {
 			q.OrderBy = append(q.OrderBy, query.Order{By: by, Desc: rapid.Bool().Draw(t, "desc")})
@@ -132,6 +134,13 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
 		t.Fatalf("overflow %+v, want %+v", got, overflow)
 	}
+	var names []string
+	for _, m := range a.Measures {
+		names = append(names, m.Name)
+	}
+	if !slices.Equal(names, q.Measures) {
+		t.Fatalf("measures %v, want %v", names, q.Measures)
+	}
 	for i, r := range want {
 		checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
 	}
@@ -198,7 +207,8 @@ func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row) {
 			} else if d := slices.Index(q.GroupBy, o.By); d >= 0 {
 				c = oracle.Compare(x.Keys[d], y.Keys[d], o.Desc)
 			} else {
-				m := scan.Measures[slices.Index(q.Measures, o.By)]
+				named := func(m query.Measure) bool { return m.Name == o.By }
+				m := scan.Measures[slices.IndexFunc(scan.Measures, named)]
 				c = oracle.Compare(x.Measure(m), y.Measure(m), o.Desc)
 			}
 			if c != 0 {
