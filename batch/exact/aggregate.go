@@ -148,7 +148,7 @@ func (r *run) newTask(s *span) *task {
 		v.reset(s)
 		for _, name := range append([]string{eventbatch.ColTenant}, view.Dimensions...) {
 			if t.coders[name] == nil {
-				t.coders[name] = &coder{name: name, fieldType: r.in.Catalog.DimensionType(view, name)}
+				t.coders[name] = newCoder(name, r.in.Catalog.DimensionType(view, name))
 			}
 			v.coders = append(v.coders, t.coders[name])
 		}

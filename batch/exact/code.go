@@ -2,6 +2,7 @@ package exact
 
 import (
 	"fmt"
+	"hash/maphash"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -17,13 +18,18 @@ import (
 type coder struct {
 	name      string
 	fieldType catalog.FieldType
-	strings   map[string]uint32
+	seed      maphash.Seed // random, so that clients cannot choose strings that collide
+	slots     []uint64     // upper half of a string's hash, then its code; 0 is an empty slot
 	ints      map[int64]uint32
 	values    query.Column // by code; entry 0 is unused
 	codes     []uint32     // the code of each row of the current chunk
 
 	dictionary arrow.ArrayData // the dictionary that remap belongs to
 	remap      []uint32        // by the dictionary's index, the code; 0 where it is not known yet
+}
+
+func newCoder(name string, t catalog.FieldType) *coder {
+	return &coder{name: name, fieldType: t, seed: maphash.MakeSeed()}
 }
 
 // code sets the code of every row of the chunk. A nil column is null in every row.
@@ -98,19 +104,46 @@ func (k *coder) codeDictionary(c *array.Dictionary) error {
 	return nil
 }
 
+// codeString returns the code of a string. A map would hold each string once more, and would look at it to grow.
 func (k *coder) codeString(s string) uint32 {
-	if code, ok := k.strings[s]; ok {
-		return code
+	if 2*len(k.values.Strings) >= len(k.slots) {
+		k.growSlots()
 	}
-	if k.strings == nil {
-		k.strings = map[string]uint32{}
+	slot, hash := k.find(s)
+	if *slot == 0 {
+		*slot = hash&^0xffffffff | uint64(len(k.values.Strings))
+		k.values.Strings = append(k.values.Strings, strings.Clone(s)) // The chunk's memory may be reused.
+	}
+	return uint32(*slot)
+}
+
+// find returns the slot of a string, which is empty if the string has no code, and the string's hash. There must be
+// slots.
+func (k *coder) find(s string) (slot *uint64, hash uint64) {
+	hash = maphash.String(k.seed, s)
+	mask := uint64(len(k.slots) - 1)
+	for i := hash >> 32 & mask; ; i = (i + 1) & mask {
+		e := k.slots[i]
+		if e == 0 || e>>32 == hash>>32 && k.values.Strings[uint32(e)] == s {
+			return &k.slots[i], hash
+		}
+	}
+}
+
+func (k *coder) growSlots() {
+	if k.values.Strings == nil {
 		k.values.Strings = []string{""}
 	}
-	s = strings.Clone(s) // The chunk's memory may be reused.
-	code := uint32(len(k.values.Strings))
-	k.strings[s] = code
-	k.values.Strings = append(k.values.Strings, s)
-	return code
+	old := k.slots
+	k.slots = make([]uint64, max(2*len(old), minSlots))
+	mask := uint64(len(k.slots) - 1)
+	for _, e := range old {
+		i := e >> 32 & mask
+		for e != 0 && k.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		k.slots[i] |= e
+	}
 }
 
 // codeIntegers sets the codes of an integer column. A run of one value, as sorted files have, costs one look-up.

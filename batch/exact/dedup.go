@@ -121,7 +121,7 @@ func (ids *identities) reset(rows int64) {
 	ids.assigned = slices.Grow(ids.assigned[:0], n)
 	ids.ofValues = slices.Grow(ids.ofValues[:0], n)
 	ids.tenantCodes = slices.Grow(ids.tenantCodes[:0], n)
-	ids.tenantCoder = coder{name: eventbatch.ColTenant, fieldType: catalog.String}
+	ids.tenantCoder = *newCoder(eventbatch.ColTenant, catalog.String)
 }
 
 // markBucket marks and counts the duplicates in the pieces of one bucket. before and after are the pieces of

@@ -165,10 +165,14 @@ func (k *coder) size() int { return max(len(k.values.Strings), len(k.values.Ints
 
 // knownOverflow returns the code of the overflow value, or 0 if no row has it.
 func (k *coder) knownOverflow() uint32 {
-	if k.fieldType == catalog.String {
-		return k.strings[catalog.Overflow]
+	if k.fieldType != catalog.String {
+		return k.ints[catalog.OverflowInt]
 	}
-	return k.ints[catalog.OverflowInt]
+	if len(k.slots) == 0 {
+		return 0
+	}
+	slot, _ := k.find(catalog.Overflow)
+	return uint32(*slot)
 }
 
 // takeOverflowing returns which values of a tenant have no room beside those in the set, and adds the others to the
