@@ -38,7 +38,7 @@ func (f keysFileFlag) path(s *settingsFlags) (string, error) {
 type keysCreateCmd struct {
 	keysFileFlag
 	Tenant  string        `required:"" help:"Tenant whose events the key can write and read: a-z, 0-9, - and _."`
-	Scope   []string      `required:"" help:"What the key allows: ingest, query, admin (counts of all tenants too)."`
+	Scope   []string      `required:"" help:"What it allows: ingest, query, admin (all tenants' counts too), metrics."`
 	Expires time.Duration `help:"How long the key is valid, such as 2160h; when 0, until it is revoked."`
 }
 

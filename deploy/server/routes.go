@@ -71,7 +71,7 @@ var routes = map[string]route{
 	"/v1/jobs":                 {needs: access.Admin, on: byAdmins},
 	"/v1/jobs/{name}/runs":     {needs: access.Admin, on: byAdmins},
 	"/v1/verify":               {needs: access.Admin, on: byAdmins},
-	"/metrics":                 {needs: access.Admin, on: byAdmins},
+	"/metrics":                 {needs: access.Admin | access.Metrics, on: byAdmins},
 	"/debug/pprof/":            {needs: access.Admin, on: apartOrNever},
 }
 

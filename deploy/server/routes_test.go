@@ -78,7 +78,7 @@ func TestMountGuards(t *testing.T) {
 		})
 	}
 	for _, apart := range []bool{false, true} {
-		for _, scope := range []access.Scopes{0, access.Ingest, access.Query, access.Admin} {
+		for _, scope := range []access.Scopes{0, access.Ingest, access.Query, access.Admin, access.Metrics} {
 			public, admin, err := mount(handlers, func(*http.Request) (access.Principal, error) {
 				if scope == 0 {
 					return access.Principal{}, errNoKey
@@ -91,6 +91,8 @@ func TestMountGuards(t *testing.T) {
 			for pattern, r := range routes {
 				want := http.StatusTeapot
 				switch {
+				case scope == access.Metrics && r.needs != 0 && pattern != "/metrics":
+					want = http.StatusForbidden // It may read the metrics and nothing else.
 				case r.needs == 0 || scope&r.needs != 0:
 				case scope == 0:
 					want = http.StatusUnauthorized

@@ -19,15 +19,16 @@ import (
 type Scopes uint8
 
 // The scopes of a key. Ingest and Query are about the key's own tenant; Admin is about
-// the installation: jobs, checks and counts over all tenants.
+// the installation: jobs, checks and counts over all tenants. Metrics allows to read the metrics and nothing else.
 const (
 	Ingest Scopes = 1 << iota
 	Query
 	Admin
-	AllScopes = Ingest | Query | Admin
+	Metrics
+	AllScopes = Ingest | Query | Admin | Metrics
 )
 
-var scopeNames = []string{"ingest", "query", "admin"}
+var scopeNames = []string{"ingest", "query", "admin", "metrics"}
 
 // ParseScopes reads scope names; there must be at least one.
 func ParseScopes(names []string) (Scopes, error) {

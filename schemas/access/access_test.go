@@ -17,7 +17,7 @@ func TestScopes(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := AllScopes.String(); got != "ingest,query,admin" {
+	if got := AllScopes.String(); got != "ingest,query,admin,metrics" {
 		t.Errorf("got %s", got)
 	}
 	for _, bad := range [][]string{nil, {"root"}, {"query", ""}} {
