@@ -1,4 +1,4 @@
-# Everything here needs Go, Node with npm, and make; readers needs Python 3.11 with venv, too.
+# Everything here needs Go, Node with npm, and make; readers needs Python 3.11 with venv, too, and alerts apt-get.
 
 GO      ?= go
 NPM_DIR := deploy/embedded/npm
@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof readers torture generators clean
+.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof alerts readers torture generators clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -93,6 +93,17 @@ $(READERS)/ok: deploy/proof/readers/requirements.txt
 
 readers: setup $(READERS)/ok ## Read the lake of a server with DuckDB, pyarrow, pandas, polars, pyiceberg and chdb.
 	RECOUNT_READERS_PYTHON=$(abspath $(READERS)/bin/python) $(GO) test ./deploy/proof/e2e -run TestOtherProgramsReadTheLake -v
+
+bin/promtool:
+	@command -v apt-get dpkg-deb >/dev/null || \
+		{ echo 'make alerts needs promtool of Prometheus: put it at bin/promtool'; exit 1; }
+	mkdir -p bin/prometheus
+	cd bin/prometheus && apt-get download prometheus && dpkg-deb -x prometheus_*.deb .
+	mv bin/prometheus/usr/bin/promtool $@
+	rm -r bin/prometheus
+
+alerts: bin/promtool ## Check the rules for Prometheus with promtool, and run their unit tests.
+	RECOUNT_PROMTOOL=$(abspath bin/promtool) $(GO) test ./deploy/prometheus -count=1 -v
 
 generators: setup ## Generate clients from the OpenAPI document and run them; CLIENTS="ogen redocly" picks some.
 	deploy/proof/generators/run.sh $(CLIENTS)

@@ -21,6 +21,10 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_job_last_success_timestamp_seconds",
 			Help: "Unix time at which a run of the job last succeeded."}, []string{"job"}),
 	}
+	for _, job := range Names() { // A counter that begins with its first failure has no increase.
+		m.runs.WithLabelValues(job, "failed")
+		m.runs.WithLabelValues(job, "succeeded")
+	}
 	if reg != nil {
 		reg.MustRegister(m.runs, m.skipped, m.seconds, m.last)
 	}

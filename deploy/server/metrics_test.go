@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -78,6 +79,7 @@ func TestMetricNames(t *testing.T) {
 		t.Errorf("only %d metrics were gathered", len(names))
 	}
 	wantDocumentedMetrics(t, names)
+	wantRuledMetrics(t, registry)
 }
 
 // startGuarded runs a server with keys until the test ends. Its real-time views have consumed one event.
@@ -186,6 +188,39 @@ func wantDocumentedMetrics(t *testing.T, names map[string]bool) {
 				t.Errorf("%s names the metric %s, which does not exist", file, name)
 			}
 		}
+	}
+}
+
+var selector = regexp.MustCompile(`\b(recount_[a-z_]+)(?:\{(\w+)="([^"]*)"\})?`)
+
+// wantRuledMetrics fails for a series that a rule of Prometheus reads and a server with its jobs done does not have.
+func wantRuledMetrics(t *testing.T, registry prometheus.Gatherer) {
+	t.Helper()
+	rules, err := os.ReadFile("../prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]bool{}
+	for _, f := range families {
+		has[f.GetName()] = true
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				has[fmt.Sprintf("%s{%s=%q}", f.GetName(), l.GetName(), l.GetValue())] = true
+			}
+		}
+	}
+	found := selector.FindAllString(string(rules), -1)
+	for _, series := range found {
+		if !has[series] {
+			t.Errorf("a rule reads %s, which does not exist", series)
+		}
+	}
+	if len(found) < 12 {
+		t.Errorf("only %d series were found in the rules", len(found))
 	}
 }
 
