@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"recount/deploy/embedded/chdb/chdbtest"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
-	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
@@ -142,61 +140,21 @@ func (s *store) flush() {
 	s.pending = nil
 }
 
-// storedColumns returns the columns of a measure in the order of sqlschema.MeasureColumns.
+// storedColumns returns the columns of a measure in the order of sqlschema.MeasureColumns, or as older programs stored
+// them.
 func (s *store) storedColumns(m query.Measure, r *oracle.Row) []any {
-	v := r.Measure(m)
-	var n uint64
-	var hashes []uint64
-	sum := new(big.Int)
-	var total floatsum.Sum
-	for _, e := range r.Events {
-		switch x := e.Fields[m.Field].(type) {
-		case string:
-			if h := distinct.HashString(x); !slices.Contains(hashes, h) {
-				hashes = append(hashes, h)
-			}
-		case int64:
-			n++
-			sum.Add(sum, big.NewInt(x))
-		case float64:
-			n++
-			total.Add(x)
-		}
-	}
 	switch {
-	case m.Kind == catalog.Count:
-		return []any{uint64(len(r.Events))}
 	case m.Kind == catalog.Distinct && s.digest != s.catalog.Digest(s.view):
-		return []any{string(distinct.AppendState(nil, hashes)), distinct.AppendRegisters(nil, hashes)}
-	case m.Kind == catalog.Distinct:
-		return []any{string(distinct.AppendState(nil, hashes))}
-	case m.SumsFloats():
-		return append(s.storedSum(total), n)
-	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
-		return []any{sum, n}
-	case v != nil && m.Type == catalog.Timestamp:
-		return []any{time.UnixMicro(v.(int64)).UTC()}
-	}
-	return []any{v}
-}
-
-// storedSum returns the columns of a sum of floats without the number of values.
-func (s *store) storedSum(total floatsum.Sum) []any {
-	if s.digest == s.catalog.RoundedDigest(s.view) {
+		return append(r.Stored(m), distinct.AppendRegisters(nil, r.Hashes(m)))
+	case m.SumsFloats() && s.digest == s.catalog.RoundedDigest(s.view):
+		total, n := r.FloatSum(m)
 		rounded, fits := total.Float64()
 		if !fits {
 			rounded = math.Inf(1)
 		}
-		return []any{rounded}
+		return []any{rounded, n}
 	}
-	near := new(big.Int)
-	for i := range total.Near {
-		near.Add(near.Lsh(near, 64), new(big.Int).SetUint64(total.Near[3-i]))
-	}
-	if int64(total.Near[3]) < 0 {
-		near.Sub(near, new(big.Int).Lsh(big.NewInt(1), 256))
-	}
-	return []any{near, string(total.Far.Append(nil))}
+	return r.Stored(m)
 }
 
 // columns returns the columns of the table.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -15,8 +14,6 @@ import (
 	"recount/deploy/embedded/chdb"
 	"recount/deploy/embedded/chdb/chdbtest"
 	"recount/schemas/catalog"
-	"recount/schemas/distinct"
-	"recount/schemas/floatsum"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -134,7 +131,7 @@ func (f *fixture) insert(tenant string, ver uint64, events []oracle.Event) {
 				time.UnixMicro(cell).UTC()}
 			values = append(append(values, r.Keys...), uint64(len(r.Events)))
 			for _, m := range scan.Measures {
-				values = append(values, storedColumns(m, r)...)
+				values = append(values, r.Stored(m)...)
 			}
 			if err := b.Append(values...); err != nil {
 				f.t.Fatal(err)
@@ -144,49 +141,6 @@ func (f *fixture) insert(tenant string, ver uint64, events []oracle.Event) {
 	if err := b.Send(); err != nil {
 		f.t.Fatal(err)
 	}
-}
-
-// storedColumns returns the columns of a measure in the order of sqlschema.MeasureColumns.
-func storedColumns(m query.Measure, r *oracle.Row) []any {
-	var n uint64
-	var hashes []uint64
-	sum := new(big.Int)
-	var total floatsum.Sum
-	for _, e := range r.Events {
-		switch x := e.Fields[m.Field].(type) {
-		case string:
-			if h := distinct.HashString(x); !slices.Contains(hashes, h) {
-				hashes = append(hashes, h)
-			}
-		case int64:
-			n++
-			sum.Add(sum, big.NewInt(x))
-		case float64:
-			n++
-			total.Add(x)
-		}
-	}
-	v := r.Measure(m)
-	switch {
-	case m.Kind == catalog.Count:
-		return []any{uint64(len(r.Events))}
-	case m.Kind == catalog.Distinct:
-		return []any{string(distinct.AppendState(nil, hashes))}
-	case m.SumsFloats():
-		near := new(big.Int)
-		for i := range total.Near {
-			near.Add(near.Lsh(near, 64), new(big.Int).SetUint64(total.Near[3-i]))
-		}
-		if int64(total.Near[3]) < 0 {
-			near.Sub(near, new(big.Int).Lsh(big.NewInt(1), 256))
-		}
-		return []any{near, string(total.Far.Append(nil)), n}
-	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
-		return []any{sum, n}
-	case v != nil && m.Type == catalog.Timestamp:
-		return []any{time.UnixMicro(v.(int64)).UTC()}
-	}
-	return []any{v}
 }
 
 // publish makes a publication of what the table has of a version.
