@@ -204,6 +204,63 @@ func TestEvents(t *testing.T) {
 	a.Close()
 }
 
+// TestEventsTellNothing asks for what is behind the tables of events, and for events of another tenant.
+func TestEventsTellNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.publish(1)
+	f.raw = append(rawEvents("default", false, event(0, map[string]any{"origin": "ORD"})),
+		rawEvents("other", false, event(0, map[string]any{"origin": "SECRET"}), event(0, nil))...)
+	shown := func(sql string) (text string, failed bool) {
+		a, err := f.statements.Run(t.Context(), "default", Request{SQL: sql, Format: "TSV"})
+		if err != nil {
+			return err.Error(), true
+		}
+		defer a.Close()
+		return string(a.Body), false
+	}
+	check := func(sql, text string) {
+		for _, inside := range []string{"SECRET", "RowBinary", "INSERT INTO", "staged", "/tmp", "test_"} {
+			if strings.Contains(text, inside) && !strings.Contains(sql, inside) {
+				t.Errorf("%s: %q shows %s", sql, text, inside)
+			}
+		}
+	}
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT create_table_query, as_select, data_paths, total_rows, total_bytes FROM system.tables " +
+			"WHERE name = 'events_flight'", "\t\t[]\t\\N\t\\N\n"},
+		{"SELECT count() FROM events_flight WHERE intDiv(1, origin != 'SECRET') = 1", "1\n"},
+		{"SELECT countIf(intDiv(1, assumeNotNull(origin) != '') = 1) FROM events_flight_all", "1\n"},
+		{"SELECT count() FROM events_flight SETTINGS events_from = '1970-01-01T00:00:00Z'", "1\n"},
+		{"SELECT groupArray(origin) FROM (SELECT * FROM events_flight UNION ALL SELECT * FROM events_flight)",
+			"['ORD','ORD']\n"},
+		{"SELECT length(groupUniqArrayArray([n, n])) FROM flights_states", "0\n"},
+	} {
+		text, _ := shown(c.sql)
+		check(c.sql, text)
+		if text != c.want {
+			t.Errorf("%s: got %q, want %q", c.sql, text, c.want)
+		}
+	}
+	for _, sql := range []string{"SHOW CREATE TABLE events_flight", "EXPLAIN SELECT * FROM events_flight",
+		"EXPLAIN SYNTAX SELECT * FROM events_flight", "SELECT _tenant FROM events_flight",
+		"SELECT _key FROM events_flight", "SELECT _path, _file FROM events_flight",
+		"SELECT toInt64(assumeNotNull(origin)) FROM events_flight",
+		"SELECT * FROM file('recount-data/s3/objects/**.parquet')",
+		"SELECT * FROM s3('http://127.0.0.1:9000/recount/data/**.parquet')",
+		"SELECT * FROM icebergLocal('recount-data/s3/objects/recount/iceberg')",
+		"SELECT * FROM events_recount_dead_letter", "SELECT * FROM events_flight FINAL",
+		"INSERT INTO events_flight SELECT * FROM events_flight", "SELECT * FROM events_flight INTO OUTFILE 'x'",
+		"SELECT * FROM merge('events_.*')", "SELECT * FROM events_flight SETTINGS readonly = 0",
+	} {
+		text, failed := shown(sql)
+		check(sql, text)
+		if !failed {
+			t.Errorf("%s: got %q", sql, text)
+		}
+	}
+}
+
 // TestTooManyEvents reads more events than a statement may.
 func TestTooManyEvents(t *testing.T) {
 	t.Parallel()

@@ -58,6 +58,10 @@ func (s *Session) Set(settings map[string]string) error {
 
 // Query runs a statement that only reads, with server-side parameters, and returns its result in a format. It refuses
 // what the transport refuses of a request with the setting readonly. revision is that of the format Native.
+//
+// Rejected: the library's results in chunks (chdb_stream_query_n). Each chunk of about 65,000 rows is a document of its
+// own, with the names of CSVWithNames, the frame of JSON or the footer of Parquet, so chunks of these formats are no
+// result when they are joined.
 func (s *Session) Query(sql string, params map[string]string, format string, revision uint64) ([]byte, error) {
 	st, err := parseStatement(sql)
 	if err != nil {
