@@ -65,6 +65,18 @@ public class ClickHouseJDBC {
             check("schemas", () -> has(c.getMetaData().getSchemas(), "TABLE_SCHEM", "recount"));
             check("tables", () -> has(c.getMetaData().getTables(null, "recount", "%", null), "TABLE_NAME", view));
             check("columns", () -> has(c.getMetaData().getColumns(null, "recount", view, "%"), "COLUMN_NAME", "time"));
+            check("functions", () -> has(c.getMetaData().getFunctions(null, null, "sum%"), "FUNCTION_NAME", "sum"));
+            check("types", () -> has(c.getMetaData().getTypeInfo(), "TYPE_NAME", "UInt64"));
+            check("most rows", () -> {
+                Properties limited = new Properties();
+                limited.putAll(properties);
+                limited.setProperty("jdbc_use_max_result_rows", "true");
+                try (Connection other = DriverManager.getConnection(url, limited); Statement s = other.createStatement()) {
+                    s.setMaxRows(2);
+                    ResultSet rows = s.executeQuery("SELECT number FROM numbers(5)");
+                    return rows.next() && rows.next() && !rows.next();
+                }
+            });
             check("a timeout", () -> {
                 try (Statement s = c.createStatement()) {
                     s.setQueryTimeout(5);

@@ -1,6 +1,6 @@
 """Asks a recount server over ClickHouse's HTTP interface with clickhouse-connect and its SQLAlchemy dialect.
 
-    pip install clickhouse-connect pandas pyarrow sqlalchemy
+    pip install 'clickhouse-connect[sqlalchemy]' pandas pyarrow
     python clickhouse_connect.py HOST PORT KEY VIEW
 
 It prints a line for each thing that it tries, and fails if one does not work.
@@ -13,7 +13,7 @@ sys.path = [p for p in sys.path if not p.endswith("proof/clients")]
 
 import clickhouse_connect  # noqa: E402
 from clickhouse_connect.driver.exceptions import DatabaseError  # noqa: E402
-from sqlalchemy import create_engine, inspect, text  # noqa: E402
+from sqlalchemy import MetaData, Table, create_engine, func, inspect, select, text  # noqa: E402
 
 host, port, key, view = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 client = clickhouse_connect.get_client(host=host, port=port, username="default", password=key)
@@ -30,9 +30,43 @@ def refused(statement):
 
 def dialect():
     with engine.connect() as connection:
-        rows = connection.execute(text(f"SELECT count() FROM {view}")).scalar()
+        return connection.execute(text(f"SELECT count() FROM {view}")).scalar() >= 0
+
+
+def schema():
+    """What Superset asks for, of a database and of one that it is not told."""
     found = inspect(engine)
-    return rows >= 0 and view in found.get_table_names("recount") and len(found.get_columns(view, "recount")) > 1
+    columns = {c["name"]: c for c in found.get_columns(view, "recount")}
+    return (
+        found.default_schema_name == "recount"
+        and "recount" in found.get_schema_names()
+        and view in found.get_table_names()
+        and view in found.get_table_names("recount")
+        and view in found.get_view_names()
+        and found.get_materialized_view_names() == []
+        and found.has_table(view, "recount")
+        and not found.has_table("nowhere", "recount")
+        and "publication" in found.get_table_comment(view, "recount")["text"]
+        and str(columns["time"]["type"]).startswith("DateTime64")
+        and found.get_pk_constraint(view, "recount")["constrained_columns"] == []
+        and found.get_indexes(view, "recount") == found.get_foreign_keys(view, "recount") == []
+    )
+
+
+def reflected():
+    table = Table(view, MetaData(), schema="recount", autoload_with=engine)
+    day = func.toStartOfDay(func.toDateTime(table.c.time)).label("day")
+    with engine.connect() as connection:
+        return len(connection.execute(select(day, func.count()).group_by(day).order_by(day).limit(5)).fetchall()) >= 0
+
+
+def limited(settings):
+    return client.query("SELECT number FROM numbers(5)", settings=settings).result_rows == [(0,), (1,)]
+
+
+def query_limit():
+    other = clickhouse_connect.get_client(host=host, port=port, username="default", password=key, query_limit=2)
+    return other.query("SELECT number FROM numbers(5)").result_rows == [(0,), (1,)]
 
 
 checks = {
@@ -47,7 +81,12 @@ checks = {
     "DESCRIBE": lambda: client.query(f"DESCRIBE TABLE {view}").result_rows[0][0] == "time",
     "an error has its number": lambda: refused("SELECT * FROM nowhere"),
     "INSERT is refused": lambda: refused(f"INSERT INTO {view} VALUES (1)"),
+    "query_limit": query_limit,
+    "max_result_rows": lambda: limited({"max_result_rows": 2, "result_overflow_mode": "break"}),
+    "functions": lambda: "uniqExact" in list(client.query_df("SELECT name FROM system.functions LIMIT 10000")["name"]),
     "SQLAlchemy": dialect,
+    "SQLAlchemy: schema": schema,
+    "SQLAlchemy: a reflected table": reflected,
 }
 failed = False
 for name, check in checks.items():
