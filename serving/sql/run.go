@@ -38,10 +38,11 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 	if names := namesOf(s.cfg.Catalog.Catalog()); st.Described != "" && !names[st.Described] {
 		return nil, guard.NoTable(st.Described)
 	}
+	written := r.SQL
 	r.SQL = st.Text
 	r.eventsFrom, r.eventsTo = timesOf(r.settings)
 	if r.reads, err = s.decide(ctx, &r); err != nil {
-		return nil, limits.failure(ctx, err)
+		return nil, moved(limits.failure(ctx, err), st, written, len(explain))
 	}
 	a, err := s.run(ctx, tenant, r)
 	if err != nil {
@@ -58,12 +59,15 @@ func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, erro
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
 			return err
 		}
+		if err := setChosen(session, r.settings); err != nil { // Some say how to read the statement.
+			return err
+		}
 		settings := s.cfg.Limits.settings(ctx)
 		settings["max_memory_usage"] = parseMemory
 		if err := session.Set(settings); err != nil {
 			return err
 		}
-		text, err := session.Query("EXPLAIN QUERY TREE run_passes = 0 "+r.SQL, r.Parameters, "TSVRaw", 0)
+		text, err := session.Query(explain+r.SQL, r.Parameters, "TSVRaw", 0)
 		tree = text
 		return err
 	})
@@ -74,6 +78,9 @@ func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, erro
 	r.takesLimit = guard.TakesLimit(text)
 	return guard.Decide(text, namesOf(s.cfg.Catalog.Catalog()))
 }
+
+// explain asks for the tree of a statement before its analysis.
+const explain = "EXPLAIN QUERY TREE run_passes = 0 "
 
 // parseMemory is how much memory the engine may use to parse a statement.
 const parseMemory = "268435456"

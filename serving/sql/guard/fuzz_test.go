@@ -121,7 +121,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := Parse(st.Text, "recount")
 		if err != nil || again.Text != st.Text {
-			t.Fatalf("%q becomes %q and then %q, %v", sql, st.Text, again, err)
+			t.Fatalf("%q becomes %q and then %+v, %v", sql, st.Text, again, err)
 		}
 		bare := regexp.MustCompile("(?s)'(?:\\\\.|[^\\\\'])*'|`[^`]*`").ReplaceAllString(st.Text, "")
 		if strings.ContainsAny(bare, "'\"`\\;#$") || strings.Contains(bare, "--") || strings.Contains(bare, "/*") ||

@@ -21,6 +21,7 @@ type token struct {
 	kind  kind
 	text  string
 	space bool // blanks or a comment are before it
+	at    int  // where it begins in what the client wrote
 }
 
 // isWord reports whether t is the bare word w, in any case.
@@ -53,6 +54,7 @@ func split(sql string) ([]token, error) {
 			return nil, err
 		}
 		t.space = i > start
+		t.at = i
 		tokens = append(tokens, t)
 		if len(tokens) > maxTokens {
 			return nil, refuseText("the statement has more than %d words", maxTokens)
@@ -162,12 +164,13 @@ func isWordByte(c byte) bool {
 // write returns the text of tokens. ClickHouse reads from it the same tokens: it has no comments, no quotes but the
 // two plain ones, and blanks where the statement had blanks or comments. So what a client wrote reaches the engine
 // only inside tokens that both read in the same way.
-func write(tokens []token) string {
+func write(tokens []token) (text string, places []place) {
 	var b strings.Builder
 	for i, t := range tokens {
 		if i > 0 && (t.space || t.kind != symbol && tokens[i-1].kind != symbol) {
 			b.WriteByte(' ') // also between two quoted texts, which would be one
 		}
+		places = append(places, place{b.Len(), t.at})
 		switch t.kind {
 		case name:
 			b.WriteString("`" + t.text + "`")
@@ -177,5 +180,5 @@ func write(tokens []token) string {
 			b.WriteString(t.text)
 		}
 	}
-	return b.String()
+	return b.String(), places
 }

@@ -1,6 +1,9 @@
 package guard
 
-import "strings"
+import (
+	"sort"
+	"strings"
+)
 
 // MaxStatement is the longest statement, in bytes.
 const MaxStatement = 1 << 20
@@ -16,6 +19,21 @@ type Statement struct {
 	// Described is the plain name of the table that DESCRIBE or SHOW COLUMNS is about, or empty. Text is a query that
 	// has no rows if there is no such table.
 	Described string
+
+	places []place
+}
+
+// place says where a token begins in Statement.Text, and where in what the client wrote.
+type place struct{ text, written int }
+
+// Written returns where in the client's own text the byte at an offset of Text comes from.
+func (st *Statement) Written(offset int) int {
+	after := sort.Search(len(st.places), func(i int) bool { return st.places[i].text > offset })
+	if after == 0 {
+		return 0
+	}
+	p := st.places[after-1]
+	return p.written + offset - p.text
 }
 
 // systemDatabases are the databases whose tables a client may name, besides the one that it has.
@@ -53,7 +71,7 @@ func Parse(sql, database string) (*Statement, error) {
 	if err := checkWords(tokens); err != nil {
 		return nil, err
 	}
-	st.Text = write(rename(tokens, database))
+	st.Text, st.places = write(rename(tokens, database))
 	return st, nil
 }
 
@@ -218,7 +236,7 @@ func rename(tokens []token, database string) []token {
 			if answer == ownDatabase {
 				answer = database
 			}
-			out = append(out, token{kind: str, text: answer, space: t.space})
+			out = append(out, token{str, answer, t.space, t.at})
 			i += 2
 			continue
 		}
@@ -236,11 +254,14 @@ func rename(tokens []token, database string) []token {
 		i += 2
 		if words := rewritten[table]; words != "" {
 			replacement, _ := split(words) // It is a constant.
+			for n := range replacement {
+				replacement[n].at = t.at
+			}
 			replacement[0].space = true
 			out = append(out, replacement...)
 			continue
 		}
-		out = append(out, token{kind: name, text: table, space: t.space})
+		out = append(out, token{name, table, t.space, t.at})
 	}
 	return out
 }
