@@ -25,7 +25,7 @@ type Publication struct {
 	Views  map[string]PublicationView `json:"views"`
 	Types  map[string]PublicationType `json:"types"`
 	// Objects are the Parquet objects that count, of one event type. They are sent on request.
-	Objects []PublicationObject `json:"objects,omitempty"`
+	Objects []PublicationObject `json:"objects,omitzero"`
 }
 
 // PublicationObject is a Parquet object of the lake.

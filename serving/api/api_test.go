@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/access"
+	"recount/schemas/catalog"
 	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -367,12 +368,32 @@ func TestViewsAndPublications(t *testing.T) {
 	if !strings.Contains(body, `"rows":2,"bucket_list":[[978307200000000,4,2,9]]`) {
 		t.Error(body)
 	}
+	if _, body = call(a, "GET", "/v1/publications/17", ""); strings.Contains(body, "objects") {
+		t.Error(body)
+	}
+}
+
+// TestObjectsOfTypes asks for the objects of a type that has some, of one that has none, and of none.
+func TestObjectsOfTypes(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
+		c := oracle.Catalog()
+		c.Events["quiet"] = &catalog.EventType{Name: "quiet"}
+		p.Catalog = c
+	})
 	for eventType, want := range map[string]string{
-		"flight": `,"objects":[{"key":"data/17.parquet","size":7,"sha256":"00","rows":3}]}` + "\n", "other": "}}}\n"} {
-		_, body = call(a, "GET", "/v1/publications/17?objects="+eventType, "")
+		"flight": `,"objects":[{"key":"data/17.parquet","size":7,"sha256":"00","rows":3}]}` + "\n",
+		"quiet":  `,"objects":[]}` + "\n",
+	} {
+		_, body := call(a, "GET", "/v1/publications/17?objects="+eventType, "")
 		if !strings.HasSuffix(body, want) {
 			t.Errorf("objects of %s: %s", eventType, body)
 		}
+	}
+	res, body := call(a, "GET", "/v1/publications/17?objects=nowhere", "")
+	if res.StatusCode != http.StatusNotFound || !strings.Contains(body, `"code":"unknown_event_type"`) ||
+		!strings.Contains(body, "nowhere") {
+		t.Errorf("got %d %s", res.StatusCode, body)
 	}
 }
 

@@ -65,19 +65,28 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	out := a.publication(state, true, buckets == "true")
 	if eventType := r.URL.Query().Get("objects"); eventType != "" {
 		if out.Objects, err = a.objects(r, state, eventType); err != nil {
-			return fmt.Errorf("%w: %w", reader.ErrPublications, err)
+			return err
 		}
 	}
 	return writeJSON(w, out)
 }
 
-// objects lists the objects of an event type that count in a publication.
-func (a *API) objects(r *http.Request, s *record.State, eventType string) (out []openapi.PublicationObject, err error) {
+// objects lists the objects of an event type that count in a publication. The list of a known type may be empty.
+func (a *API) objects(r *http.Request, s *record.State, eventType string) ([]openapi.PublicationObject, error) {
 	objects, err := a.parts.Publications.Objects(r.Context(), s, eventType)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", reader.ErrPublications, err)
+	}
+	_, published := s.Types[eventType]
+	if len(objects) == 0 && !published && a.parts.Catalog.Catalog().Events[eventType] == nil {
+		return nil, &problem.Problem{Status: http.StatusNotFound, Code: problem.UnknownEventType,
+			Detail: fmt.Sprintf("no event type has the name %.80q", eventType), Field: "objects"}
+	}
+	out := make([]openapi.PublicationObject, 0, len(objects))
 	for _, o := range objects {
 		out = append(out, openapi.PublicationObject{Key: o.Key, Size: o.Size, SHA256: o.SHA256, Rows: o.Rows})
 	}
-	return out, err
+	return out, nil
 }
 
 // pinPublication keeps a publication for ever. Repeating the request changes nothing.
