@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -106,8 +107,12 @@ func (c *sqlCmd) obey(ctx context.Context, std streams, statement string) error 
 	return err
 }
 
-// maxHistory is how many lines are remembered.
-const maxHistory = 1000
+// maxHistory is how many lines are remembered, and maxHistoryFile how many the file may have when a prompt begins. Then
+// the latest are written again, without the others.
+const (
+	maxHistory     = 1000
+	maxHistoryFile = 10_000
+)
 
 // history is the lines that were typed, oldest first. It is kept in a file of the user, unless there is no place for
 // one: a history that is lost is no reason not to answer.
@@ -130,17 +135,34 @@ func openHistory() *history {
 	if os.MkdirAll(dir, 0o700) != nil {
 		return h
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "sql_history"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	path := filepath.Join(dir, "sql_history")
+	h.read(path)
+	h.file, _ = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	return h
+}
+
+// read reads the file, and shortens it if it is too long. Another file replaces it whole, so that a prompt that ends in
+// the middle loses nothing.
+func (h *history) read(path string) {
+	f, err := os.Open(path)
 	if err != nil {
-		return h
+		return // There is none yet.
 	}
-	h.file = f
+	defer func() { _ = f.Close() }()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, maxStatement)
-	for lines.Scan() {
+	n := 0
+	for ; lines.Scan(); n++ {
 		h.add(lines.Text())
 	}
-	return h
+	if n <= maxHistoryFile && lines.Err() == nil {
+		return
+	}
+	shorter := path + ".new"
+	text := strings.Join(append(slices.Clone(h.entries), ""), "\n")
+	if os.WriteFile(shorter, []byte(text), 0o600) == nil {
+		_ = os.Rename(shorter, path)
+	}
 }
 
 func (h *history) add(entry string) {
