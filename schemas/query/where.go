@@ -91,6 +91,10 @@ func (r *resolver) list(conditions []Condition, place string, depth int) ([]Cond
 // resolve resolves a condition in its place. It does not change what the condition points to.
 func (r *resolver) resolve(c *Condition, place string, depth int) error {
 	isComparison := c.Dimension != "" || c.Op != "" || c.Value != nil || c.Values != nil
+	if isComparison && len(c.And) == 0 && len(c.Or) == 0 { // Generated clients of Java send empty lists.
+		c.And = nil
+		c.Or = nil
+	}
 	kinds := 0
 	for _, is := range []bool{isComparison, c.And != nil, c.Or != nil, c.Not != nil} {
 		if is {

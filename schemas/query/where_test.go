@@ -160,7 +160,8 @@ func TestWrongTrees(t *testing.T) {
 			t.Errorf("%.60s: got %v, want …%s…", c[0], err, c[1])
 		}
 	}
-	for _, where := range []string{`[` + nested(MaxDepth) + `]`, `[` + leaf + `]`, `[]`, `null`} {
+	ofJava := `[{"dimension":"delay","op":"eq","value":1,"values":[],"and":[],"or":[]}]`
+	for _, where := range []string{`[` + nested(MaxDepth) + `]`, `[` + leaf + `]`, `[]`, `null`, ofJava} {
 		if _, err := resolved(t, where); err != nil {
 			t.Errorf("%s: %v", where, err)
 		}
