@@ -11,7 +11,7 @@ from recount_client.api.dead_letters import get_dead_letter, list_dead_letters, 
 from recount_client.api.events import explain_event, get_receipt, send_events
 from recount_client.api.jobs import list_jobs, run_job
 from recount_client.api.publications import get_publication, list_publications, pin_publication
-from recount_client.api.queries import query, query_by_parameters
+from recount_client.api.queries import query, query_by_parameters, run_sql
 from recount_client.api.server import health, metrics, openapi, ready
 from recount_client.api.verification import get_audit, get_scores, verify
 
@@ -103,6 +103,12 @@ def ask_exactly(c):
     got = want("queryByParameters", 200, query_by_parameters.sync_detailed(
         client=c, view="page_views", measures=["views", "slowest"], group_by=["country"], where=[f"country:eq:{NAME}"]))
     check("slowest", got.rows[0]["slowest"], EVENTS - 1)
+    of_client = models.StatementParameters.from_dict({"c": NAME})
+    rows = want("runSQL", 200, run_sql.sync_detailed(client=c, body=models.Statement(
+        query="SELECT sum(views) AS views FROM page_views WHERE country = {c:String}", parameters=of_client)))
+    check("SQL", rows["data"], [{"views": EVENTS}])
+    refused = want("runSQL", 400, run_sql.sync_detailed(client=c, body=models.Statement(query="DROP TABLE page_views")))
+    check("code", refused.code, models.ErrorCode.STATEMENT_REFUSED)
     unknown = want("query", 404, query.sync_detailed(client=c, body=models.Query(view="nothing")))
     check("code", unknown.code, models.ErrorCode.UNKNOWN_VIEW)
 

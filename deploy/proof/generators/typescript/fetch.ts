@@ -98,6 +98,11 @@ async function askExactly() {
     view: 'page_views', measures: ['views', 'slowest'], group_by: ['country'],
     where: [`not (country != '${name}')`] } } })))
   check('slowest', got.rows[0].slowest, events - 1)
+  const sql = await want('runSQL', 200, client.POST('/v1/sql', { body: {
+    query: 'SELECT sum(views) AS views FROM page_views WHERE country = {c:String}', parameters: { c: name } } }))
+  check('SQL', (sql.data as { data: { views: number }[] }).data[0].views, events)
+  const refused = await want('runSQL', 400, client.POST('/v1/sql', { body: { query: 'DROP TABLE page_views' } }))
+  check('code', (refused.error as components['schemas']['Problem']).code, 'statement_refused')
   const unknown = await want('query', 404, client.POST('/v1/query', { body: { view: 'nothing' } }))
   check('code', (unknown.error as components['schemas']['Problem']).code, 'unknown_view')
 }

@@ -94,6 +94,11 @@ async function askExactly() {
     view: 'page_views', measures: ['views', 'slowest'], group_by: ['country'],
     where: [`not (country != '${name}')`] } }))
   check('slowest', rowsOf(got.data)[0].slowest, events - 1)
+  const sql = await want('runSQL', 200, api.runSql({ body: {
+    query: 'SELECT sum(views) AS views FROM page_views WHERE country = {c:String}', parameters: { c: name } } }))
+  check('SQL', (sql.data as { data: { views: number }[] }).data[0].views, events)
+  const refused = await want('runSQL', 400, api.runSql({ body: { query: 'DROP TABLE page_views' } }))
+  check('code', refused.error.code, 'statement_refused')
   const unknown = await want('query', 404, api.query({ body: { view: 'nothing' } }))
   check('code', unknown.error.code, 'unknown_view')
 }

@@ -147,6 +147,13 @@ func askExactly(ctx context.Context, c *api.ClientWithResponses) {
 		&api.QueryByParametersParams{View: "page_views", Measures: &[]string{"views", "slowest"},
 			GroupBy: &[]string{"country"}, Where: &[]string{"not (country != '" + name + "')"}}))
 	check("slowest", got.JSON200.Rows[0].AdditionalProperties["slowest"], events-1)
+	sql := want[*api.RunSQLResponse]("runSQL", 200)(c.RunSQLWithResponse(ctx, api.Statement{
+		Query:      "SELECT sum(views) AS views FROM page_views WHERE country = {c:String}",
+		Parameters: &map[string]any{"c": name}}))
+	check("SQL", (*sql.JSON200)["data"], fmt.Sprintf("[map[views:%d]]", events))
+	refused := want[*api.RunSQLResponse]("runSQL", 400)(c.RunSQLWithResponse(ctx,
+		api.Statement{Query: "DROP TABLE page_views"}))
+	check("code", refused.ApplicationproblemJSON400.Code, "statement_refused")
 	unknown := want[*api.QueryResponse]("query", 404)(c.QueryWithResponse(ctx, api.Query{View: "nothing"}))
 	check("code", unknown.ApplicationproblemJSON404.Code, "unknown_view")
 }

@@ -162,6 +162,13 @@ func askExactly(ctx context.Context, c *api.Client) {
 		api.QueryByParametersParams{View: "page_views", Measures: []string{"views", "slowest"},
 			GroupBy: []string{"country"}, Where: []string{"country:eq:" + name}}))
 	check("slowest", got.Response.Rows[0].AdditionalProps["slowest"], events-1)
+	sql := want[*api.SQLResultHeaders, api.RunSQLRes]("runSQL", 200)(c.RunSQL(ctx, &api.Statement{
+		Query:      "SELECT sum(views) AS views FROM page_views WHERE country = {c:String}",
+		Parameters: api.NewOptStatementParameters(api.StatementParameters{"c": jx.Raw(`"` + name + `"`)})}))
+	check("SQL", strings.Join(strings.Fields(string(sql.Response["data"])), ""), fmt.Sprintf(`[{"views":%d}]`, events))
+	refused := want[*api.RunSQLBadRequest, api.RunSQLRes]("runSQL", 400)(c.RunSQL(ctx,
+		&api.Statement{Query: "DROP TABLE page_views"}))
+	check("code", refused.Code, "statement_refused")
 	unknown := want[*api.QueryNotFound, api.QueryRes]("query", 404)(c.Query(ctx, &api.Query{View: "nothing"}))
 	check("code", unknown.Code, "unknown_view")
 }

@@ -145,13 +145,19 @@ public final class Client {
         List.of("views", "slowest"), null, null, List.of("country"), List.of("country:eq:" + NAME), null, null, null,
         null, null, null));
     checkNumber("slowest", got.getRows().get(0).getAdditionalProperty("slowest"), EVENTS - 1);
+    Map<String, Object> sql = want("runSQL", 200, () -> queries.runSQLWithHttpInfo(new Statement()
+        .query("SELECT sum(views) AS views FROM page_views WHERE country = {c:String}").putParametersItem("c", NAME)));
+    Map<?, ?> row = (Map<?, ?>) ((List<?>) sql.get("data")).get(0);
+    checkNumber("SQL", row.get("views"), EVENTS);
+    refused("runSQL", 400, "statement_refused",
+        () -> queries.runSQLWithHttpInfo(new Statement().query("DROP TABLE page_views")));
     refused("query", 404, "unknown_view", () -> queries.queryWithHttpInfo(new Query().view("nothing")));
   }
 
   private void inspect() throws ApiException {
     PublicationList all = want("listPublications", 200, () -> publications.listPublicationsWithHttpInfo());
     long n = all.getPublications().get(0).getN();
-    want("getPublication", 200, () -> publications.getPublicationWithHttpInfo(n, true));
+    want("getPublication", 200, () -> publications.getPublicationWithHttpInfo(n, true, null));
     want("pinPublication", 200, () -> publications.pinPublicationWithHttpInfo(n));
     Explanation found = want("explainEvent", 200, () -> events.explainEventWithHttpInfo("1", NAME, null));
     check("status", found.getEvents().get(0).getStatus(), ExplainedEvent.StatusEnum.COUNTED);
