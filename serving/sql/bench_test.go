@@ -3,7 +3,9 @@ package sql
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -76,6 +78,74 @@ func drain(b *testing.B, f *fixture, sql string) {
 	for rows.Next() {
 	}
 	if err := rows.Err(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// examples are statements over V or V_merged, and over a table peer with the same cells in ClickHouse alone. {t} is the
+// table.
+var examples = []struct{ name, sql string }{
+	{"total", "SELECT sum(n), sum(late) FROM {t}"},
+	{"by dimension", "SELECT origin, sum(n) FROM {t} GROUP BY origin ORDER BY 2 DESC LIMIT 10"},
+	{"by hour", "SELECT toStartOfHour(time) AS h, sum(n), sum(late) FROM {t} GROUP BY h ORDER BY h"},
+	{
+		"one day",
+		"SELECT origin, sum(n) FROM {t} WHERE time >= '2024-11-05' AND time < '2024-11-06' GROUP BY origin",
+	},
+}
+
+// BenchmarkExamples asks each example of V and of V_merged through ClickHouse's HTTP interface. In turns it asks the
+// same of the table peer in a session of the engine with the same settings. It reports both times and their ratio.
+func BenchmarkExamples(b *testing.B) {
+	f := newFixture(b)
+	f.fill("default", benchCells)
+	f.exec("OPTIMIZE TABLE " + f.table + " FINAL")
+	f.publish(4)
+	f.live = hour()
+	f.exec(fmt.Sprintf(`CREATE TABLE peer ENGINE = MergeTree ORDER BY (time, origin, delay) AS
+SELECT time, toLowCardinality(assumeNotNull(origin)) AS origin, assumeNotNull(delay) AS delay, n,
+toInt64(late__sum) AS late FROM %s`, f.table))
+	f.exec("OPTIMIZE TABLE peer FINAL")
+	at := f.openDoor()
+	peer := f.statements.cfg.CellsDatabase + ".peer"
+	for _, example := range examples {
+		for _, table := range []string{"flights", "flights_merged"} {
+			b.Run(example.name+"/"+table, func(b *testing.B) {
+				var alone, here time.Duration
+				for b.Loop() {
+					alone += timeOf(func() { f.askAlone(b, strings.ReplaceAll(example.sql, "{t}", peer)) })
+					here += timeOf(func() {
+						got := ask(b, at, "default_format=Native", strings.ReplaceAll(example.sql, "{t}", table))
+						if strings.HasPrefix(got, "Code: ") {
+							b.Fatal(got)
+						}
+					})
+				}
+				b.ReportMetric(float64(alone.Microseconds())/1000/float64(b.N), "ms-alone")
+				b.ReportMetric(float64(here.Microseconds())/1000/float64(b.N), "ms-here")
+				b.ReportMetric(float64(here)/float64(alone), "times")
+			})
+		}
+	}
+}
+
+func timeOf(run func()) time.Duration {
+	began := time.Now()
+	run()
+	return time.Since(began)
+}
+
+// askAlone runs a statement in a session of the engine, with the settings of a client's.
+func (f *fixture) askAlone(b *testing.B, sql string) {
+	b.Helper()
+	err := f.statements.cfg.Engine(b.Context(), func(session Session) error {
+		if err := session.Set(f.statements.cfg.Limits.settings(b.Context())); err != nil {
+			return err
+		}
+		_, err := session.Query(sql, nil, "Native", 0)
+		return err
+	})
+	if err != nil {
 		b.Fatal(err)
 	}
 }

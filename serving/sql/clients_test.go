@@ -52,7 +52,7 @@ func doorException(err error) error {
 }
 
 // ask sends a statement as a client does, and returns its result or its error.
-func ask(t *testing.T, address, parameters, statement string) string {
+func ask(t testing.TB, address, parameters, statement string) string {
 	t.Helper()
 	answer, err := http.Post(address+"/?"+parameters, "text/plain", strings.NewReader(statement))
 	if err != nil {
