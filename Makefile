@@ -102,8 +102,8 @@ bin/promtool:
 	mv bin/prometheus/usr/bin/promtool $@
 	rm -r bin/prometheus
 
-alerts: bin/promtool ## Check the rules for Prometheus with promtool, and run their unit tests.
-	RECOUNT_PROMTOOL=$(abspath bin/promtool) $(GO) test ./deploy/prometheus -count=1 -v
+alerts: bin/promtool ## Check the rules and the dashboards with promtool, and run the unit tests of the rules.
+	RECOUNT_PROMTOOL=$(abspath bin/promtool) $(GO) test ./deploy/prometheus ./deploy/grafana -count=1 -v
 
 generators: setup ## Generate clients from the OpenAPI document and run them; CLIENTS="ogen redocly" picks some.
 	deploy/proof/generators/run.sh $(CLIENTS)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -80,6 +79,7 @@ func TestMetricNames(t *testing.T) {
 	}
 	wantDocumentedMetrics(t, names)
 	wantRuledMetrics(t, registry)
+	wantDashboardMetrics(t, registry)
 }
 
 // startGuarded runs a server with keys until the test ends. Its real-time views have consumed one event.
@@ -200,19 +200,7 @@ func wantRuledMetrics(t *testing.T, registry prometheus.Gatherer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	has := map[string]bool{}
-	for _, f := range families {
-		has[f.GetName()] = true
-		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				has[fmt.Sprintf("%s{%s=%q}", f.GetName(), l.GetName(), l.GetValue())] = true
-			}
-		}
-	}
+	has := seriesOf(t, registry)
 	found := selector.FindAllString(string(rules), -1)
 	for _, series := range found {
 		if !has[series] {
