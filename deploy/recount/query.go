@@ -27,7 +27,8 @@ type queryCmd struct {
 	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
 	TimeZone    string       `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
 	Where       []string     `short:"w" sep:"none" help:"Conditions, like \"page in (/, /a) and not (status >= 500)\"."`
-	OrderBy     []string     `short:"o" help:"Columns to order by; column:desc orders descending."`
+	Having      []string     `sep:"none" help:"Conditions on measures, like \"views > 10\"."`
+	OrderBy     []string     `short:"o" help:"Columns to order by, like name or name:desc."`
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
 	AsOf        *publication `help:"Number of the publication to read. Use --mode exact, or what is live is added."`
@@ -90,7 +91,7 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		"view":        {c.View},
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill":  {strconv.FormatBool(c.Fill || c.Plot && c.Granularity != "all")},
-		"where": c.Where, "explain": {strconv.FormatBool(c.Explain)},
+		"where": c.Where, "having": c.Having, "explain": {strconv.FormatBool(c.Explain)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
 		if len(list) > 0 {
@@ -116,6 +117,11 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	}
 	for _, w := range c.Where {
 		if _, err := query.ParseWhere(w); err != nil {
+			return nil, fmt.Errorf("--%w", err)
+		}
+	}
+	for _, h := range c.Having {
+		if _, err := query.ParseHaving(h); err != nil {
 			return nil, fmt.Errorf("--%w", err)
 		}
 	}

@@ -109,6 +109,26 @@ func Parse[T string | []byte](text T, t Type) (int64, error) {
 	return v, err
 }
 
+// ParseSum reads a number that may have as many digits as a sum, as the 128-bit number high:low of units. One with an
+// exponent may have MaxPrecision digits.
+func ParseSum(text string, scale int) (high int64, low uint64, err error) {
+	v, err := Parse(text, Type{MaxPrecision, scale})
+	if !errors.Is(err, ErrLarge) || strings.ContainsAny(text, "eE") {
+		return v >> 63, uint64(v), err
+	}
+	whole, fraction, _ := strings.Cut(text, ".")
+	fraction = strings.TrimRight(fraction, "0")
+	if len(whole)+scale > 2*MaxSum {
+		return 0, 0, ErrLarge
+	}
+	n, _ := new(big.Int).SetString(whole+fraction+strings.Repeat("0", scale-len(fraction)), 10)
+	if n.CmpAbs(sumLimit) >= 0 {
+		return 0, 0, ErrLarge
+	}
+	low = new(big.Int).And(n, new(big.Int).SetUint64(1<<64-1)).Uint64()
+	return n.Rsh(n, 64).Int64(), low, nil
+}
+
 // parseExponent reads an exponent from i on, if there is one, and returns where it ends. A huge one is bounded.
 func parseExponent[T string | []byte](text T, i int) (exponent int64, end int, ok bool) {
 	if i == len(text) || text[i]|0x20 != 'e' {

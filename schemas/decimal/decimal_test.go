@@ -252,3 +252,28 @@ func ExampleFormat() {
 	fmt.Println(Format(v, 2), err)
 	// Output: 12.50 <nil>
 }
+
+// TestParseSum reads random numbers of up to 41 digits and compares them with big integers.
+func TestParseSum(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		scale := rapid.IntRange(0, MaxPrecision).Draw(t, "scale")
+		digits := rapid.StringMatching(`-?[1-9][0-9]{0,40}`).Draw(t, "digits")
+		want, _ := new(big.Int).SetString(digits, 10)
+		text := new(big.Rat).SetFrac(want, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)).
+			FloatString(scale + rapid.IntRange(0, 2).Draw(t, "zeros"))
+		high, low, err := ParseSum(text, scale)
+		if large := want.CmpAbs(sumLimit) >= 0; large != errors.Is(err, ErrLarge) || !large && err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if err == nil && Sum(high, low).Cmp(want) != 0 {
+			t.Fatalf("%s: got %v, want %v", text, Sum(high, low), want)
+		}
+	})
+	for text, want := range map[string]error{"1e2": nil, "1e18": ErrLarge,
+		"1" + strings.Repeat("0", 1_000_000): ErrLarge, "0.001": ErrFraction, "x": ErrSyntax, "+1": ErrSyntax} {
+		if _, _, err := ParseSum(text, 2); !errors.Is(err, want) {
+			t.Errorf("%.20s: got %v, want %v", text, err, want)
+		}
+	}
+}

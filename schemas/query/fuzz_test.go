@@ -41,6 +41,8 @@ func FuzzParse(f *testing.F) {
 		`{"view":"flights","from":"2001","to":"2002",` +
 			`"where":[{"not":{"or":[{"dimension":"delay","op":"between","values":[-1,1]},{"and":[` +
 			`{"dimension":"origin","op":"suffix","value":"D"},{"dimension":"origin","op":"lt","value":""}]}]}}]}`,
+		`{"view":"flights","having":[{"measure":"n","op":"gt","value":1},{"not":{"or":[` +
+			`{"measure":"tails","op":"between","values":[1,2]},{"measure":"n","op":"ne","value":null}]}}]}`,
 		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
 	} {
@@ -76,7 +78,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)
 		}
-		if diff := cmp.Diff(s.Where, s2.Where, cmpopts.EquateEmpty()); diff != "" ||
+		if diff := cmp.Diff([][]Condition{s.Where, s.Having}, [][]Condition{s2.Where, s2.Having},
+			cmpopts.EquateEmpty()); diff != "" ||
 			s.Windows.From != s2.Windows.From || s.Windows.Len() != s2.Windows.Len() {
 			t.Fatalf("%s resolves differently: %s", again, diff)
 		}
@@ -88,9 +91,8 @@ func checkScan(t *testing.T, s *Scan, open bool) {
 	if !open && (w.From >= w.To || w.Len() == 0 || w.Start(0) > w.From) || len(s.Measures) == 0 {
 		t.Fatalf("windows %d to %d with %d starts, %d measures", w.From, w.To, w.Len(), len(s.Measures))
 	}
-	for i := range s.Where {
-		checkCondition(t, &s.Where[i])
-	}
+	checkCondition(t, &Condition{And: s.Where})
+	checkCondition(t, &Condition{And: s.Having})
 	p := s.Predicate()
 	p.Tests(func(test *Test) { test.Null() })
 }
@@ -104,7 +106,7 @@ func checkCondition(t *testing.T, c *Condition) {
 	switch {
 	case c.Not != nil:
 		checkCondition(t, c.Not)
-	case c.And != nil || c.Or != nil:
+	case c.And != nil || c.Or != nil || c.Op == "":
 	case len(c.Values) == 0 || c.Value != nil:
 		t.Fatalf("condition %+v", c)
 	}

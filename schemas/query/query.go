@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/instant"
 	"recount/schemas/window"
 )
@@ -53,6 +54,7 @@ type Query struct {
 	TimeZone    string      `json:"time_zone,omitempty"`   // UTC when empty
 	GroupBy     []string    `json:"group_by,omitempty"`
 	Where       []Condition `json:"where,omitempty"`
+	Having      []Condition `json:"having,omitempty"` // on measures
 	OrderBy     []Order     `json:"order_by,omitempty"`
 	Limit       int         `json:"limit,omitempty"` // DefaultLimit when 0
 	Mode        Mode        `json:"mode,omitempty"`  // Merged when empty
@@ -242,7 +244,8 @@ type Scan struct {
 	Windows  window.Windows
 	GroupBy  []Dimension
 	Where    []Condition // with values of the dimensions' types; Predicate is what layers evaluate
-	Measures []Measure   // those of the query, and then those that only order rows
+	Having   []Condition // with values of the measures' types; layers ignore it, because it is about merged values
+	Measures []Measure   // those of the query, and then those that only order rows or are only in Having
 	Memory   *Share      // what the scan holds while it grows; nil has no limit
 }
 
@@ -256,6 +259,21 @@ type Dimension struct {
 type Measure struct {
 	catalog.Measure
 	Type catalog.FieldType
+}
+
+// ResultType returns the type of the measure's finished values.
+func (m *Measure) ResultType() catalog.FieldType {
+	switch m.Kind {
+	case catalog.Count, catalog.Distinct:
+		return catalog.Int64
+	case catalog.Avg:
+		return catalog.Float64
+	case catalog.Sum:
+		if d, ok := m.Type.Decimal(); ok {
+			return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxSum, Scale: d.Scale})
+		}
+	}
+	return m.Type
 }
 
 // SumsFloats reports whether the measure keeps a sum of float64 values.
@@ -291,6 +309,9 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 		return nil, err
 	}
 	if s.Where, err = q.where(c, v); err != nil {
+		return nil, err
+	}
+	if s.Having, err = q.having(c, s); err != nil {
 		return nil, err
 	}
 	return s, q.orderBy(c, s)
@@ -443,6 +464,16 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 	return out, nil
 }
 
+// column returns the place of a measure of the view in Measures, after adding it if it is not there.
+func (s *Scan) column(c *catalog.Catalog, m catalog.Measure) int {
+	at := slices.IndexFunc(s.Measures, func(o Measure) bool { return o.Name == m.Name })
+	if at < 0 {
+		at = len(s.Measures)
+		s.Measures = append(s.Measures, Measure{m, c.MeasureType(s.View, m)})
+	}
+	return at
+}
+
 // orderBy checks the sort keys. It adds the measures that only order rows to the scan, after those of the query.
 func (q *Query) orderBy(c *catalog.Catalog, s *Scan) error {
 	for i, o := range q.OrderBy {
@@ -453,7 +484,7 @@ func (q *Query) orderBy(c *catalog.Catalog, s *Scan) error {
 		case slices.Contains(q.GroupBy, o.By), slices.Contains(q.Measures, o.By),
 			o.By == "time" && q.Granularity != "" && q.Granularity != "all":
 		case isMeasure:
-			s.Measures = append(s.Measures, Measure{m, c.MeasureType(s.View, m)})
+			s.column(c, m)
 		default:
 			return invalid("order_by", "%q is neither time, nor in group_by, nor a measure of the view: %s", o.By,
 				measureNames(s.View))

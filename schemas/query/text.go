@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -22,7 +23,7 @@ import (
 //
 // A word ends before white space, a parenthesis, a comma or a quotation mark, and has the type of the dimension. In
 // 'text' the sign ' is written twice, and "text" is a string of JSON. Both are strings. The text dimension:op:value,
-// where op is one of Ops, is the short form of one comparison.
+// where op is one of Ops, is the short form of one comparison. Having is written so too, with names of measures.
 
 // comparisons are the operators that stand between a name and one value. A longer one comes before its beginning.
 var comparisons = []struct {
@@ -31,15 +32,52 @@ var comparisons = []struct {
 }{{"!=", Ne}, {"<=", Le}, {">=", Ge}, {"=", Eq}, {"<", Lt}, {">", Gt}, {"prefix", Prefix}, {"suffix", Suffix},
 	{"contains", Contains}}
 
-// ParseWhere reads conditions that are written as a text. Resolve checks them.
-func ParseWhere(text string) ([]Condition, error) {
+// clause is a part of a query that conditions are in, with the words for errors.
+type clause struct {
+	field     string
+	subject   string // what is compared
+	example   string
+	short     string
+	operators string
+	fewer     string // what to do instead of many conditions
+}
+
+var whereClause = clause{field: "where", subject: "dimension", example: "country = DE",
+	short:     "dimension:op:value, as in origin:in:ORD,ATL, or origin in (ORD, ATL)",
+	operators: "=, !=, <, <=, >, >=, in (…), not in (…), between … and …, prefix, suffix, contains or exists",
+	fewer:     "write several values of one dimension with in or not in"}
+
+var havingClause = clause{field: "having", subject: "measure", example: "views > 10",
+	short:     "measure:op:value, as in views:gt:10, or views > 10",
+	operators: "=, !=, <, <=, >, >= or between … and …",
+	fewer:     "write ranges of one measure with between"}
+
+// comparing returns a comparison without an operator.
+func (c *clause) comparing(name string) Condition {
+	if c.field == havingClause.field {
+		return Condition{Measure: name}
+	}
+	return Condition{Dimension: name}
+}
+
+// ParseWhere reads conditions on dimensions that are written as a text. Resolve checks them.
+func ParseWhere(text string) ([]Condition, error) { return whereClause.parse(text) }
+
+// ParseHaving reads conditions on measures that are written as a text. Resolve checks them.
+func ParseHaving(text string) ([]Condition, error) { return havingClause.parse(text) }
+
+func (c *clause) parse(text string) ([]Condition, error) {
 	if !utf8.ValidString(text) {
-		return nil, invalid("where", "not valid UTF-8")
+		return nil, invalid(c.field, "not valid UTF-8")
 	}
 	if name, rest, ok := strings.Cut(text, ":"); ok && name != "" && isName(name) {
-		return parseShort(text, name, rest)
+		return c.parseShort(text, name, rest)
 	}
-	r := &textReader{text: text}
+	r := &textReader{clause: c, text: text}
+	return r.parse()
+}
+
+func (r *textReader) parse() ([]Condition, error) {
 	c, err := r.conditions(0)
 	if err == nil && r.rest() != "" {
 		err = r.fail("write and or or before the next condition")
@@ -54,26 +92,27 @@ func ParseWhere(text string) ([]Condition, error) {
 }
 
 // parseShort reads the text dimension:op:value. For operators of one value, all after the second colon is the value.
-func parseShort(text, dimension, rest string) ([]Condition, error) {
+func (c *clause) parseShort(text, name, rest string) ([]Condition, error) {
 	op, value, ok := strings.Cut(rest, ":")
 	if !ok {
-		return nil, invalid("where", "%q: use dimension:op:value, as in origin:in:ORD,ATL, or origin in (ORD, ATL)",
-			text)
+		return nil, invalid(c.field, "%q: use %s", text, c.short)
 	}
-	c := Condition{Dimension: dimension, Op: Op(op)}
-	switch c.Op {
+	one := c.comparing(name)
+	one.Op = Op(op)
+	switch one.Op {
 	case In, NotIn, Between:
 		for v := range strings.SplitSeq(value, ",") {
-			c.Values = append(c.Values, word(v))
+			one.Values = append(one.Values, word(v))
 		}
 	default:
-		c.Value = word(value)
+		one.Value = word(value)
 	}
-	return []Condition{c}, nil
+	return []Condition{one}, nil
 }
 
 // textReader reads a text from left to right.
 type textReader struct {
+	clause      *clause
 	text        string
 	at          int // the place of the next byte
 	comparisons int
@@ -95,7 +134,7 @@ func (r *textReader) fail(format string, args ...any) error {
 		where = fmt.Sprintf("at character %d, before %q", utf8.RuneCountInString(r.text[:r.at])+1,
 			string(left[:min(shown, len(left))]))
 	}
-	return invalid("where", "%s: %s", where, fmt.Sprintf(format, args...))
+	return invalid(r.clause.field, "%s: %s", where, fmt.Sprintf(format, args...))
 }
 
 // word takes a word of the grammar if it comes next.
@@ -159,7 +198,7 @@ func (r *textReader) one(depth int) (Condition, error) {
 		return r.comparison()
 	}
 	if depth == 2*MaxDepth { // A not and its parentheses are two. Resolve counts what is left of them.
-		return Condition{}, tooDeep("where")
+		return Condition{}, tooDeep(r.clause.field)
 	}
 	if isNot {
 		c, err := r.one(depth + 1)
@@ -174,14 +213,13 @@ func (r *textReader) one(depth int) (Condition, error) {
 
 func (r *textReader) comparison() (Condition, error) {
 	if r.comparisons++; r.comparisons > MaxConditions {
-		return Condition{}, r.fail("more than %d conditions; write several values of one dimension with in or not in",
-			MaxConditions)
+		return Condition{}, r.fail("more than %d conditions; %s", MaxConditions, r.clause.fewer)
 	}
 	name, err := r.name()
 	if err != nil {
 		return Condition{}, err
 	}
-	c := Condition{Dimension: name}
+	c := r.clause.comparing(name)
 	switch {
 	case r.word("in"):
 		c.Op = In
@@ -190,7 +228,7 @@ func (r *textReader) comparison() (Condition, error) {
 	case r.word("not"):
 		c.Op = NotIn
 		if !r.word("in") {
-			return c, r.fail("write in (…) after not, or put not before the name of the dimension")
+			return c, r.fail("write in (…) after not, or put not before the name of the %s", r.clause.subject)
 		}
 		c.Values, err = r.list()
 		return c, err
@@ -213,11 +251,10 @@ func (r *textReader) comparison() (Condition, error) {
 			return c, err
 		}
 	}
-	return c, r.fail("write an operator: =, !=, <, <=, >, >=, in (…), not in (…), between … and …, prefix, " +
-		"suffix, contains or exists")
+	return c, r.fail("write an operator: %s", r.clause.operators)
 }
 
-// name reads the name of a dimension.
+// name reads the name of a dimension or a measure.
 func (r *textReader) name() (string, error) {
 	left := r.rest()
 	if name, ok := strings.CutPrefix(left, "`"); ok {
@@ -233,7 +270,7 @@ func (r *textReader) name() (string, error) {
 		n++
 	}
 	if n == 0 {
-		return "", r.fail("write the name of a dimension, not or (, as in country = DE")
+		return "", r.fail("write the name of a %s, not or (, as in %s", r.clause.subject, r.clause.example)
 	}
 	r.at += n
 	return left[:n], nil
@@ -356,7 +393,7 @@ func (c *Condition) String() string {
 	case c.Or != nil:
 		return joinTexts(c.Or, " or ")
 	}
-	name := c.Dimension
+	name := cmp.Or(c.Dimension, c.Measure)
 	if !isName(name) || name == "" || strings.EqualFold(name, "not") {
 		name = "`" + name + "`"
 	}

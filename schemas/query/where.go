@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,32 +44,38 @@ const (
 	MaxText       = 64 << 10
 )
 
-// Condition keeps the groups a query counts. It is a comparison of a dimension, or it joins or negates other
-// conditions. Logic has two values: not holds exactly where its condition does not. After Resolve, Values have the
-// dimension's Go type (string, int64 or bool); null is the value nil in Eq, Ne, In and NotIn.
+// Condition keeps the groups that a query counts, or in having the rows of the answer. It is a comparison of a
+// dimension or a measure, or it joins or negates other conditions. Logic has two values: not holds exactly where its
+// condition does not. After Resolve, Values have the Go type of what is compared: string, int64 or bool for a
+// dimension, and int64, float64 or Wide for a measure. Null is the value nil in Eq, Ne, In and NotIn.
 type Condition struct {
-	Dimension string            `json:"dimension,omitempty"`
+	Dimension string            `json:"dimension,omitempty"` // in where
+	Measure   string            `json:"measure,omitempty"`   // in having
 	Op        Op                `json:"op,omitempty"`
 	Value     any               `json:"value,omitempty"`
 	Values    []any             `json:"values,omitempty"`
 	And       []Condition       `json:"and,omitempty"`
 	Or        []Condition       `json:"or,omitempty"`
 	Not       *Condition        `json:"not,omitempty"`
-	Type      catalog.FieldType `json:"-"` // of the dimension; set by Resolve
+	Type      catalog.FieldType `json:"-"` // of the values; set by Resolve
+	Column    int               `json:"-"` // of the measure in Scan.Measures; set by Resolve
 }
 
-// word is a value of a text, whose type is that of the dimension.
+// word is a value of a text, whose type is that of what is compared.
 type word string
 
 func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) {
-	r := resolver{catalog: c, view: v}
-	return r.list(q.Where, "where", 0)
+	r := resolver{clause: &whereClause, catalog: c, view: v}
+	r.compare = r.dimension
+	return r.list(q.Where, r.clause.field, 0)
 }
 
-// resolver checks the conditions of one query.
+// resolver checks the conditions of one query, in where or in having.
 type resolver struct {
+	clause      *clause
 	catalog     *catalog.Catalog
 	view        *catalog.View
+	compare     func(c *Condition, place string) error // resolves a comparison
 	comparisons int
 	values      int
 }
@@ -90,7 +97,7 @@ func (r *resolver) list(conditions []Condition, place string, depth int) ([]Cond
 
 // resolve resolves a condition in its place. It does not change what the condition points to.
 func (r *resolver) resolve(c *Condition, place string, depth int) error {
-	isComparison := c.Dimension != "" || c.Op != "" || c.Value != nil || c.Values != nil
+	isComparison := c.Dimension != "" || c.Measure != "" || c.Op != "" || c.Value != nil || c.Values != nil
 	if isComparison && len(c.And) == 0 && len(c.Or) == 0 { // Generated clients of Java send empty lists.
 		c.And = nil
 		c.Or = nil
@@ -103,8 +110,8 @@ func (r *resolver) resolve(c *Condition, place string, depth int) error {
 	}
 	switch {
 	case kinds != 1:
-		return invalid(place, "a condition has dimension and op, or it has one of and, or, not; write several "+
-			"conditions into a list")
+		return invalid(place, "a condition has %s and op, or it has one of and, or, not; write several "+
+			"conditions into a list", r.clause.subject)
 	case isComparison:
 		return r.comparison(c, place)
 	case depth == MaxDepth:
@@ -133,8 +140,19 @@ func tooDeep(place string) error {
 
 func (r *resolver) comparison(c *Condition, place string) error {
 	if r.comparisons++; r.comparisons > MaxConditions {
-		return invalid(place, "more than %d conditions; write several values of one dimension as one in or not_in",
-			MaxConditions)
+		return invalid(place, "more than %d conditions; %s", MaxConditions, r.clause.fewer)
+	}
+	return r.compare(c, place)
+}
+
+// dimension resolves a comparison of a dimension.
+func (r *resolver) dimension(c *Condition, place string) error {
+	_, isMeasure := r.view.Measure(c.Dimension)
+	switch {
+	case c.Measure != "":
+		return invalid(place, "a condition of where has dimension; write that of measure %s into having", c.Measure)
+	case isMeasure && !slices.Contains(r.view.Dimensions, c.Dimension):
+		return invalid(place, "%s is a measure; write its condition into having", c.Dimension)
 	}
 	if !slices.Contains(r.view.Dimensions, c.Dimension) {
 		return invalid(place, "view %s has no dimension %q; it has %s", r.view.Name, c.Dimension,
@@ -206,7 +224,7 @@ func (c *Condition) takeValues(place string) error {
 		}
 	}
 	if len(c.Values) < least || len(c.Values) > most || c.Value != nil {
-		return invalid(place, "%s %s takes %s", c.Dimension, c.Op, need)
+		return invalid(place, "%s %s takes %s", cmp.Or(c.Dimension, c.Measure), c.Op, need)
 	}
 	return nil
 }
@@ -216,8 +234,11 @@ var errType = errors.New("wrong type")
 func typedValue(v any, t catalog.FieldType) (any, error) {
 	switch x := v.(type) {
 	case json.Number:
+		if t != catalog.Int64 {
+			break
+		}
 		i, err := x.Int64()
-		if err != nil || t != catalog.Int64 {
+		if err != nil {
 			return nil, fmt.Errorf("%w: %s is not %s", errType, x, t)
 		}
 		return i, nil
@@ -241,6 +262,10 @@ func (w word) typed(t catalog.FieldType) any {
 	case catalog.Int64:
 		if i, err := strconv.ParseInt(string(w), 10, 64); err == nil {
 			return i
+		}
+	case catalog.Float64:
+		if f, err := strconv.ParseFloat(string(w), 64); err == nil {
+			return f
 		}
 	}
 	return string(w)

@@ -97,6 +97,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/query?view=flights&fill=yes", "", nil, 400, "invalid_query", "fill"},
 		{"GET", "/v1/query?view=flights&fill", "", nil, 400, "invalid_query", "fill"},
 		{"GET", "/v1/query?view=flights&where=origin", "", nil, 400, "invalid_query", "where"},
+		{"GET", "/v1/query?view=flights&having=n", "", nil, 400, "invalid_query", "having"},
+		{"GET", "/v1/query?view=flights&having=n+%3E+2.5", "", nil, 400, "invalid_query", "having"},
 		{"GET", "/v1/views/trains", "", nil, 404, "unknown_view", ""},
 		{"GET", "/v1/publications/x", "", nil, 400, "invalid_request", "n"},
 		{"GET", "/v1/publications/17?buckets=1", "", nil, 400, "invalid_request", "buckets"},
@@ -258,16 +260,24 @@ func parametersOf(q *query.Query) string {
 	for _, c := range q.Where {
 		v.Add("where", "("+c.String()+")")
 	}
+	for _, c := range q.Having {
+		v.Add("having", "("+c.String()+")")
+	}
 	return v.Encode()
 }
 
 func TestGetAnswersLikePost(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)
-	_, want := call(a, "POST", "/v1/query", hourly)
+	_, all := call(a, "POST", "/v1/query", hourly)
+	having := strings.Replace(hourly, "{", `{"having":[{"measure":"n","op":"ge","value":2}],`, 1)
+	_, want := call(a, "POST", "/v1/query", having)
 	res, got := call(a, "GET",
 		"/v1/query?view=flights&measures=n,tails&from=2001-01-01T00:00:00Z&to=2001-01-01T02:00:00Z"+
-			"&granularity=1h&group_by=origin", "")
+			"&granularity=1h&group_by=origin&having=n+%3E=+2", "")
+	if all == want {
+		t.Errorf("having keeps all of %s", all)
+	}
 	if got != want || res.StatusCode != 200 {
 		t.Errorf("%s: got %s, want %s", res.Status, got, want)
 	}

@@ -16,9 +16,9 @@
 //	fill                       true or false
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
-//	where                      repeated: conditions as a text (query.ParseWhere), all of which have to hold
+//	where, having              repeated: conditions as a text (query.ParseWhere), all of which have to hold
 //
-// Values get the dimension's type.
+// Values get the type of the dimension or the measure.
 //
 // # Admission
 //

@@ -27,11 +27,11 @@ func invalid(field, format string, args ...any) error {
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "explain": false, "measures": true, "group_by": true, "order_by": true,
-	"where": true,
+	"where": true, "having": true,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
-// the catalog lacks, and gives the values of where the types of their dimensions.
+// the catalog lacks, and gives the values of where and having the types of what they are compared with.
 func parseParameters(raw string, now time.Time) (*query.Query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -55,7 +55,8 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Explain: p.bool("explain"),
 	}
-	q.Where = p.where()
+	q.Where = p.conditions("where", query.ParseWhere)
+	q.Having = p.conditions("having", query.ParseHaving)
 	p.setRange(q, now)
 	return q, p.err
 }
@@ -162,11 +163,11 @@ func (p *parameters) orderBy() []query.Order {
 	return out
 }
 
-// where reads conditions, all of which have to hold.
-func (p *parameters) where() []query.Condition {
+// conditions reads conditions, all of which have to hold.
+func (p *parameters) conditions(name string, parse func(string) ([]query.Condition, error)) []query.Condition {
 	var out []query.Condition
-	for _, text := range p.values["where"] {
-		conditions, err := query.ParseWhere(text)
+	for _, text := range p.values[name] {
+		conditions, err := parse(text)
 		if err != nil {
 			p.fail(err)
 			return nil

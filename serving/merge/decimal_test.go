@@ -45,18 +45,18 @@ func drawWide(t *rapid.T) wide {
 	return wide{rapid.Uint64Range(0, 9).Draw(t, "n"), units}
 }
 
-// TestDecimals merges sums of decimals and compares values, order and what is out of range with big integers.
+// decimalText writes hundredths.
+func decimalText(units *big.Int) string {
+	return new(big.Rat).SetFrac(units, big.NewInt(100)).FloatString(2)
+}
+
+// TestDecimals merges sums of decimals and compares values, order, having and what is out of range with big integers.
 func TestDecimals(t *testing.T) {
 	t.Parallel()
 	limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(38), nil)
 	rapid.Check(t, func(t *rapid.T) {
 		desc := rapid.Bool().Draw(t, "desc")
-		q := &query.Query{View: "sales", Measures: []string{"total", "mean"}, From: start, To: start.Add(time.Hour),
-			GroupBy: []string{"shop"}, OrderBy: []query.Order{{By: "total", Desc: desc}}}
-		scan, err := q.Resolve(salesCatalog(), "default")
-		if err != nil {
-			t.Fatal(err)
-		}
+		least := drawWide(t).units
 		parts := [2]*query.Part{}
 		truth := map[string]wide{}
 		for side := range parts {
@@ -79,12 +79,33 @@ func TestDecimals(t *testing.T) {
 			}
 			parts[side] = p
 		}
+		least = rapid.SampledFrom([]*big.Int{least, truth["a"].units, truth["b"].units}).Draw(t, "least")
+		if least.CmpAbs(limit) >= 0 {
+			least = new(big.Int)
+		}
+		q := &query.Query{View: "sales", Measures: []string{"total", "mean"}, From: start, To: start.Add(time.Hour),
+			GroupBy: []string{"shop"}, OrderBy: []query.Order{{By: "total", Desc: desc}},
+			Having: []query.Condition{{Or: []query.Condition{{Measure: "total", Op: query.Eq},
+				{Measure: "total", Op: query.Ge, Value: decimalText(least)}}}}}
+		scan, err := q.Resolve(salesCatalog(), "default")
+		if err != nil {
+			t.Fatal(err)
+		}
 		a, err := Merge(scan, q, parts[0], parts[1], query.Accuracy{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if a.Measures[0].Type != "decimal(38,2)" || a.Measures[1].Type != catalog.Float64 {
 			t.Fatalf("types %s and %s", a.Measures[0].Type, a.Measures[1].Type)
+		}
+		kept := 0
+		for _, want := range truth {
+			if want.n == 0 || want.units.CmpAbs(limit) >= 0 || want.units.Cmp(least) >= 0 {
+				kept++
+			}
+		}
+		if a.Rows() != kept {
+			t.Fatalf("%d rows with a total of at least %v, or without one; want %d", a.Rows(), least, kept)
 		}
 		var before *big.Int
 		for i := range a.Rows() {

@@ -13,6 +13,11 @@
 // live value is what the speed layer added. For distinct it is the estimated number of values
 // that the speed layer added. For avg, min and max it is the value of the live events alone.
 //
+// # Having
+//
+// The conditions of having keep rows by the values that the answer has for them, after fill and before
+// order and limit. So a row that fill adds is compared too, and so is the row of a total.
+//
 // # Order
 //
 // Rows are ordered by order_by, then by time, then by the dimensions in the order of group_by.

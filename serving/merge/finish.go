@@ -19,21 +19,6 @@ type value struct {
 	beyond bool // the value does not fit its type
 }
 
-// resultType returns the type of a measure's finished values.
-func resultType(m query.Measure) catalog.FieldType {
-	switch m.Kind {
-	case catalog.Count, catalog.Distinct:
-		return catalog.Int64
-	case catalog.Avg:
-		return catalog.Float64
-	case catalog.Sum:
-		if d, ok := m.Type.Decimal(); ok {
-			return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxSum, Scale: d.Scale})
-		}
-	}
-	return m.Type
-}
-
 // join adds two accumulators of a measure that is not distinct. If one is nil or empty, the
 // other is returned without a copy.
 func join(m *query.Measure, a, b *query.Acc) *query.Acc {
@@ -100,6 +85,9 @@ func intValue(i int64, fits bool) value {
 	}
 	return value{i: i, null: !fits, beyond: !fits}
 }
+
+// wide returns a sum of decimals.
+func (v *value) wide() query.Wide { return query.Wide{High: v.high, Low: uint64(v.i)} }
 
 func wideValue(high int64, low uint64) value {
 	if !decimal.SumFits(high, low) {

@@ -32,6 +32,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 		}
 	}
 	columns := newColumns(scan, batch, live)
+	g.keep(scan.Having, columns)
 	rows := order(scan, q, g, columns)
 	overflow := batch.Overflow
 	overflow.Live = live.Overflow.Events
@@ -45,7 +46,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
-	for i := range q.Measures { // The columns after them only order rows.
+	for i := range q.Measures { // The columns after them only order rows or keep them.
 		a.gatherMeasure(&columns[i], g, place)
 	}
 	return a, nil
@@ -146,7 +147,7 @@ func places(rows []int32, n int) []int32 {
 // gatherMeasure finishes one measure of all rows, with its live values and bounds. Rows in which a value
 // does not fit its type are named in the accuracy.
 func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
-	m := Measure{Name: c.Name, Kind: c.Kind, Type: resultType(c.Measure)}
+	m := Measure{Name: c.Name, Kind: c.Kind, Type: c.ResultType()}
 	wide := c.Kind == catalog.Sum && c.Type.IsDecimal()
 	m.Value = newValues(m.Type, a.rows, wide)
 	if a.HasLive != nil {

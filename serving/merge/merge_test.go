@@ -63,6 +63,9 @@ func drawQuery(t *rapid.T) *query.Query {
 	}
 	q.Limit = rapid.SampledFrom([]int{0, 1, 3, 50}).Draw(t, "limit")
 	q.Fill = rapid.Bool().Draw(t, "fill")
+	if rapid.Bool().Draw(t, "has having") {
+		q.Having = oracle.DrawHaving(t, 2)
+	}
 	return q
 }
 
@@ -123,6 +126,7 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	if q.Fill || isTotal {
 		all = fillNaively(scan, all)
 	}
+	all = slices.DeleteFunc(all, func(r *oracle.Row) bool { return !r.Has(scan, scan.Having) })
 	sortNaively(scan, q, all)
 	want := all[:min(len(all), q.Limit)]
 	overflow := oracle.Overflow(scan, events)

@@ -174,9 +174,7 @@ func (s *sorter) wideRanks(c *column, values []uint64, null []bool) {
 			rows = append(rows, i)
 		}
 	}
-	compare := func(a, b value) int {
-		return cmp.Or(cmp.Compare(a.high, b.high), cmp.Compare(uint64(a.i), uint64(b.i)))
-	}
+	compare := func(a, b value) int { return a.wide().Compare(b.wide()) }
 	slices.SortFunc(rows, func(a, b int) int { return compare(sums[a], sums[b]) })
 	rank := uint64(0)
 	for k, i := range rows {
@@ -190,7 +188,7 @@ func (s *sorter) wideRanks(c *column, values []uint64, null []bool) {
 func (s *sorter) measureKey(c *column, desc bool) sortKey {
 	values := make([]uint64, s.g.len())
 	null := make([]bool, s.g.len())
-	float := resultType(c.Measure) == catalog.Float64
+	float := c.ResultType() == catalog.Float64
 	if c.Kind == catalog.Sum && c.Type.IsDecimal() {
 		s.wideRanks(c, values, null)
 		return newKey(values, null, desc)
