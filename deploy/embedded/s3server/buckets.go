@@ -77,7 +77,6 @@ func (b *backend) DeleteBucket(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("remove bucket %s: %w", name, err)
 	}
-	b.folders.forgetAll()
 	b.listings.forgetAll()
 	if err := os.RemoveAll(filepath.Join(b.metadata, name)); err != nil {
 		return fmt.Errorf("remove metadata of bucket %s: %w", name, err)

@@ -48,7 +48,8 @@ func sweep(dir string) error {
 }
 
 // folders makes folders durably and remembers which already are, so that the
-// parents are fsynced once and not on every write (E2).
+// parents are fsynced once and not on every write (E2). A folder that another program
+// removed is made anew by the next write below it.
 type folders struct {
 	mu      sync.Mutex
 	durable map[string]struct{}
@@ -64,7 +65,10 @@ func (f *folders) ensure(root, dir string, sync func(*os.File) error) error {
 
 // f.mu must be held.
 func (f *folders) ensureLocked(root, dir string, sync func(*os.File) error) error {
-	if _, ok := f.durable[dir]; ok || dir == root {
+	if dir == root {
+		return nil
+	}
+	if _, ok := f.durable[dir]; ok && exists(dir) {
 		return nil
 	}
 	parent := filepath.Dir(dir)
@@ -86,13 +90,6 @@ func (f *folders) ensureLocked(root, dir string, sync func(*os.File) error) erro
 	return nil
 }
 
-// forgetAll drops what is known, after a bucket's folders were removed.
-func (f *folders) forgetAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	clear(f.durable)
-}
-
 // spooled is a body on its way into the store, in a temporary file.
 type spooled struct {
 	path     string
@@ -103,9 +100,12 @@ type spooled struct {
 
 func (s spooled) etag() string { return `"` + hex.EncodeToString(s.md5) + `"` }
 
-// spool copies exactly size bytes (any number if negative) into a temporary file.
-// finish, if any, is called before the file is closed.
+// spool copies exactly size bytes (any number if negative) into a temporary file. It makes
+// tmp again if another program removed it. finish, if any, is called before the file is closed.
 func spool(tmp string, input io.Reader, size int64, finish func(*os.File) error) (s spooled, err error) {
+	if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return s, fmt.Errorf("make folder of temporary files: %w", err)
+	}
 	f, err := os.CreateTemp(tmp, "body-")
 	if err != nil {
 		return s, fmt.Errorf("make temporary file: %w", err)

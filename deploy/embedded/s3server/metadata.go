@@ -147,7 +147,7 @@ func (b *backend) writeMetadata(path string, m metadataFile) error {
 	}
 	defer os.Remove(temp.path) // nothing is left to remove after the rename
 	to := b.metadataPath(path)
-	if err := b.folders.ensure(b.metadata, filepath.Dir(to), b.sync); err != nil {
+	if err := b.folders.ensure(filepath.Dir(b.metadata), filepath.Dir(to), b.sync); err != nil {
 		return fmt.Errorf("make folder of metadata: %w", err)
 	}
 	place := func() error { return os.Rename(temp.path, to) }

@@ -587,3 +587,48 @@ func BenchmarkList(b *testing.B) {
 		}
 	}
 }
+
+// TestRemovedFolders: another program removes a folder while the server runs. What was in it is gone, and the next
+// write makes it anew.
+func TestRemovedFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, DefaultConfig(dir))
+	defer s.Close()
+	c := client(t, s.Endpoint(), s.Credentials())
+	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(body string) {
+		t.Helper()
+		mustPut(t, c, "a/b/plain.json", []byte(body))
+		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket),
+			Key: aws.String("a/b/typed.json"), Body: strings.NewReader(body), ContentType: aws.String("text/" + body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first")
+	for _, folder := range []string{"objects/lake/a/b", "objects/lake/a", "metadata/lake/a", "metadata", "tmp"} {
+		if err := os.RemoveAll(filepath.Join(dir, filepath.FromSlash(folder))); err != nil {
+			t.Fatal(err)
+		}
+		_, err := get(t, c, "a/b/plain.json", "")
+		if strings.HasPrefix(folder, "objects") && status(err) != http.StatusNotFound {
+			t.Errorf("without %s, a read got %v, want 404", folder, err)
+		}
+		put(folder)
+		got, err := get(t, c, "a/b/plain.json", "")
+		if err != nil || got != folder {
+			t.Errorf("without %s, the next write left %q, %v", folder, got, err)
+		}
+		head, err := c.HeadObject(t.Context(),
+			&s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("a/b/typed.json")})
+		if err != nil || aws.ToString(head.ContentType) != "text/"+folder {
+			t.Errorf("without %s, the next write left %v, %v", folder, head, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "metadata", bucket, "a", "b", "typed.json")); err != nil {
+		t.Error(err)
+	}
+}
