@@ -91,7 +91,7 @@ func TestHavingIsTyped(t *testing.T) {
 func TestWrongHaving(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{
-		{"", "having: at the end: write the name of a measure, not or (, as in views > 10"},
+		{"not", "having: at the end: write the name of a measure, not or (, as in views > 10"},
 		{"count", "at the end: write an operator: =, !=, <, <=, >, >= or between … and …"},
 		{"count:gt", "use measure:op:value, as in views:gt:10, or views > 10"},
 		{"count > 2.5", `count: wrong type: the text "2.5" is not int64; write a whole number such as 10`},

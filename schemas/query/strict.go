@@ -27,7 +27,7 @@ func strict(body []byte) error {
 	}
 	w := walker{json.NewDecoder(bytes.NewReader(body))}
 	w.UseNumber()
-	if err := w.value("query", 0); err != nil {
+	if _, err := w.value("query", 0); err != nil {
 		return err
 	}
 	if _, err := w.Token(); !errors.Is(err, io.EOF) {
@@ -50,40 +50,40 @@ func (w walker) token() (json.Token, error) {
 	return tok, nil
 }
 
-// value takes the next value, which belongs to a field.
-func (w walker) value(field string, depth int) error {
+// value takes the next value, which belongs to a field. It returns how many elements it has.
+func (w walker) value(field string, depth int) (elements int, err error) {
 	tok, err := w.token()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	open, ok := tok.(json.Delim)
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	if depth == maxDepth {
-		return invalid(field, "objects and lists are nested too deeply; and, or and not may be %d deep", MaxDepth)
+		return 0, invalid(field, "objects and lists are nested too deeply; and, or and not may be %d deep", MaxDepth)
 	}
 	if open == '{' {
 		err = w.members(field, depth)
 	} else {
-		err = w.elements(field, depth)
+		elements, err = w.elements(field, depth)
 	}
 	if err == nil {
 		_, err = w.token() // The closing bracket.
 	}
-	return err
+	return elements, err
 }
 
-func (w walker) elements(field string, depth int) error {
-	for n := 0; w.More(); n++ {
+func (w walker) elements(field string, depth int) (n int, err error) {
+	for ; w.More(); n++ {
 		if n == MaxValues {
-			return invalid(field, "more than %d elements in a list", MaxValues)
+			return n, invalid(field, "more than %d elements in a list", MaxValues)
 		}
-		if err := w.value(field, depth+1); err != nil {
-			return err
+		if _, err := w.value(field, depth+1); err != nil {
+			return n, err
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // unknown names a field that nobody knows, where that is a name; the whole query otherwise.
@@ -99,6 +99,7 @@ const maxUnknown = 64
 
 func (w walker) members(field string, depth int) error {
 	var seen []string
+	hasValue := false
 	for w.More() {
 		tok, err := w.token()
 		if err != nil {
@@ -120,9 +121,15 @@ func (w walker) members(field string, depth int) error {
 		if depth == 0 {
 			field = name
 		}
-		if err := w.value(field, depth+1); err != nil {
+		elements, err := w.value(field, depth+1)
+		if err != nil {
 			return err
 		}
+		hasValue = hasValue || name == "value" || name == "values" && elements > 0
+	}
+	isComparison := slices.Contains(seen, "dimension") || slices.Contains(seen, "measure")
+	if isComparison && slices.Contains(seen, "op") && !hasValue { // encoding/json would take it for a null.
+		return invalid(field, `a comparison has no value; give it value or values: null is a missing value`)
 	}
 	return nil
 }

@@ -32,6 +32,12 @@ var comparisons = []struct {
 }{{"!=", Ne}, {"<=", Le}, {">=", Ge}, {"=", Eq}, {"<", Lt}, {">", Gt}, {"prefix", Prefix}, {"suffix", Suffix},
 	{"contains", Contains}}
 
+// ofSQL are operators that people know from SQL, with what to write instead.
+var ofSQL = []struct{ words, instead string }{{"<>", "!= in place of <>"},
+	{"is not null", "!= null in place of is not null"}, {"is null", "= null in place of is null"},
+	{"is", "= or != in place of is"}, {"like", "prefix, suffix or contains in place of like"},
+	{"ilike", "prefix, suffix or contains in place of ilike; letters are compared as they are"}}
+
 // clause is a part of a query that conditions are in, with the words for errors.
 type clause struct {
 	field     string
@@ -69,6 +75,9 @@ func ParseHaving(text string) ([]Condition, error) { return havingClause.parse(t
 func (c *clause) parse(text string) ([]Condition, error) {
 	if !utf8.ValidString(text) {
 		return nil, invalid(c.field, "not valid UTF-8")
+	}
+	if strings.TrimSpace(text) == "" {
+		return nil, nil // A dashboard's variable without a value asks for all.
 	}
 	if name, rest, ok := strings.Cut(text, ":"); ok && name != "" && isName(name) {
 		return c.parseShort(text, name, rest)
@@ -144,6 +153,16 @@ func (r *textReader) word(w string) bool {
 		return false
 	}
 	r.at += len(w)
+	return true
+}
+
+// words takes several words of the grammar if they come next.
+func (r *textReader) words(all string) bool {
+	for w := range strings.SplitSeq(all, " ") {
+		if !r.word(w) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -243,6 +262,11 @@ func (r *textReader) comparison() (Condition, error) {
 			r.word("true")
 		}
 		return c, nil
+	}
+	for _, other := range ofSQL {
+		if from := *r; from.words(other.words) {
+			return c, r.fail("write %s", other.instead)
+		}
 	}
 	for _, o := range comparisons {
 		if r.word(o.sign) {

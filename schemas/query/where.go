@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"recount/schemas/catalog"
 )
@@ -59,6 +60,16 @@ type Condition struct {
 	Not       *Condition        `json:"not,omitempty"`
 	Type      catalog.FieldType `json:"-"` // of the values; set by Resolve
 	Column    int               `json:"-"` // of the measure in Scan.Measures; set by Resolve
+}
+
+// MarshalJSON writes null as a value. A comparison without any is refused, because it is rather a mistake.
+func (c *Condition) MarshalJSON() ([]byte, error) {
+	type members Condition
+	m := members(*c)
+	if (m.Op == Eq || m.Op == Ne) && m.Value == nil && len(m.Values) == 0 {
+		m.Values = []any{nil}
+	}
+	return json.Marshal(m)
 }
 
 // word is a value of a text, whose type is that of what is compared.
@@ -256,8 +267,10 @@ func typedValue(v any, t catalog.FieldType) (any, error) {
 func (w word) typed(t catalog.FieldType) any {
 	switch t {
 	case catalog.Bool:
-		if w == "true" || w == "false" {
-			return w == "true"
+		for _, is := range []bool{true, false} {
+			if strings.EqualFold(string(w), strconv.FormatBool(is)) {
+				return is
+			}
 		}
 	case catalog.Int64:
 		if i, err := strconv.ParseInt(string(w), 10, 64); err == nil {

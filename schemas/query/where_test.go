@@ -66,6 +66,10 @@ func TestTextIsJSON(t *testing.T) {
 			`"value":true}}},{"dimension":"cancelled","op":"exists","value":false}]`,
 		"`origin` = 'and' AND origin = and": `[{"dimension":"origin","op":"eq","value":"and"},` +
 			`{"dimension":"origin","op":"eq","value":"and"}]`,
+		"cancelled = TRUE or cancelled in (False)": `[{"or":[{"dimension":"cancelled","op":"eq","value":true},` +
+			`{"dimension":"cancelled","op":"in","values":[false]}]}]`,
+		"":                    `null`,
+		" \n":                 `null`,
 		"origin:in:ORD,ATL":   `[{"dimension":"origin","op":"in","values":["ORD","ATL"]}]`,
 		"origin:eq:a:b,null":  `[{"dimension":"origin","op":"eq","value":"a:b,null"}]`,
 		"delay:between:-1,20": `[{"dimension":"delay","op":"between","values":[-1,20]}]`,
@@ -86,11 +90,15 @@ func TestTextIsJSON(t *testing.T) {
 func TestWrongTexts(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{
-		{"", "at the end: write the name of a dimension"},
+		{"not", "at the end: write the name of a dimension"},
 		{"origin", "at the end: write an operator: ="},
 		{"origin ==ORD", `at character 9, before "=ORD": write one of =`},
+		{"origin <> ORD", `at character 8, before "<> ORD": write != in place of <>`},
+		{"origin IS NOT NULL", `before "IS NOT NULL": write != null in place of is not null`},
+		{"origin like 'a%'", "write prefix, suffix or contains in place of like"},
+		{"origin ilike 'a%'", "write prefix, suffix or contains in place of ilike"},
 		{"Å = 1", `at character 1, before "Å = 1": write the name of a dimension`},
-		{"origin is null", `at character 8, before "is null": write an operator`},
+		{"origin is null", `at character 8, before "is null": write = null in place of is null`},
 		{"origin = a b", `at character 12, before "b": write and or or`},
 		{"origin = 'Å", "at character 10, before \"'Å\": the text has no ' at its end"},
 		{`origin = "a`, "the text has no \" at its end"},
@@ -149,6 +157,9 @@ func TestWrongTrees(t *testing.T) {
 		{`[{"not":[]}]`, "where.not: cannot unmarshal array; write an object"},
 		{`[{"dimension":"delay","op":"between","values":[1]}]`, "takes values: the lowest and the highest"},
 		{`[{"dimension":"delay","op":"between","value":1}]`, "takes values: the lowest and the highest"},
+		{`[{"dimension":"delay","op":"eq"}]`, "where: a comparison has no value"},
+		{`[{"or":[{"op":"ne","dimension":"delay","values":[],"and":[]}]}]`, "where: a comparison has no value"},
+		{`[{"dimension":"delay","op":"eq","values":null}]`, "where: a comparison has no value"},
 		{`[{"dimension":"delay","op":"lt","values":[1,2]}]`, "delay lt takes one value"},
 		{`[{"dimension":"delay","op":"in","value":1}]`, "takes values: 1 to 10000 of them"},
 		{`[{"dimension":"origin","op":"eq","value":"` + long + `"}]`, "a text of 65537 bytes; at most 65536"},
@@ -161,7 +172,8 @@ func TestWrongTrees(t *testing.T) {
 		}
 	}
 	ofJava := `[{"dimension":"delay","op":"eq","value":1,"values":[],"and":[],"or":[]}]`
-	for _, where := range []string{`[` + nested(MaxDepth) + `]`, `[` + leaf + `]`, `[]`, `null`, ofJava} {
+	null := `[{"dimension":"delay","op":"eq","value":null},{"dimension":"delay","op":"ne","values":[null]}]`
+	for _, where := range []string{null, `[` + nested(MaxDepth) + `]`, `[` + leaf + `]`, `[]`, `null`, ofJava} {
 		if _, err := resolved(t, where); err != nil {
 			t.Errorf("%s: %v", where, err)
 		}
@@ -238,7 +250,8 @@ func drawTree(t *rapid.T, depth int) Condition {
 func TestNotIsTheComplement(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		raw, err := json.Marshal(drawTree(t, 3))
+		tree := drawTree(t, 3)
+		raw, err := json.Marshal(&tree)
 		if err != nil {
 			t.Fatal(err)
 		}

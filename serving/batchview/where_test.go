@@ -1,8 +1,11 @@
 package batchview
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recount/schemas/query"
 	"recount/serving/oracle"
@@ -72,6 +75,41 @@ func TestLargestConditions(t *testing.T) {
 		part, err := views.Scan(t.Context(), state, s.resolve(q), Options{})
 		if err != nil || part.Rows() == 0 {
 			t.Errorf("%s: got %d rows, %v", name, part.Rows(), err)
+		}
+	}
+}
+
+// TestLongListsStayConstants: no list of a condition reaches the size from which ClickHouse builds its set for each
+// block, and together the lists have all texts.
+func TestLongListsStayConstants(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	pinned := s.write(events48())
+	views := s.views()
+	for _, shape := range [][2]int{{10_000, 100}, {5_000, 400}, {10_000, 400}, {64, query.MaxText}, {1, 3}} {
+		texts := []any{"A1"}
+		for i := range shape[0] - 1 {
+			texts = append(texts, fmt.Sprintf("%0*d", shape[1], i))
+		}
+		q := wholeRange()
+		q.Where = []query.Condition{{Dimension: "origin", Op: query.In, Values: texts}}
+		scan := s.resolve(q)
+		st := &statement{}
+		st.comparison(scan.Predicate().Test)
+		var got int
+		for _, arg := range st.args {
+			list := arg.(driver.NamedValue).Value.([]string)
+			if size := len(strings.Join(list, "")); size >= 1<<20 {
+				t.Errorf("%v: a list of %d bytes", shape, size)
+			}
+			got += len(list)
+		}
+		if got != shape[0] {
+			t.Errorf("%v: got %d texts", shape, got)
+		}
+		part, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
+		if err != nil || part.Rows() == 0 {
+			t.Errorf("%v: got %d rows, %v", shape, part.Rows(), err)
 		}
 	}
 }
