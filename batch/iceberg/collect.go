@@ -100,6 +100,6 @@ func (w *Writer) namedKeys(ctx context.Context, folder string, version int64) (m
 
 // remake makes the next update look at a table, and at all its files.
 func (w *Writer) remake(eventType string) {
-	w.pending[eventType] = true
+	w.mark(eventType)
 	delete(w.checked, eventType)
 }

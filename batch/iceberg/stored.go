@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ func (a *attempt) load(ctx context.Context, version int64) error {
 	if a.Location != a.location() {
 		return fmt.Errorf("%w: it was at %s", errUnusable, a.Location)
 	}
-	if err := a.checkStored(); err != nil {
+	if err := a.checkStored(ctx); err != nil {
 		return err
 	}
 	if a.manifests, err = a.w.manifestsOf(ctx, a.last()); err != nil {
@@ -32,7 +33,7 @@ func (a *attempt) load(ctx context.Context, version int64) error {
 }
 
 // checkStored compares the stored table with what is committed.
-func (a *attempt) checkStored() error {
+func (a *attempt) checkStored(ctx context.Context) error {
 	stored := a.horizon()
 	known := a.horizons[a.eventType]
 	if known.After(stored) {
@@ -48,7 +49,27 @@ func (a *attempt) checkStored() error {
 			}
 		}
 	}
-	return nil
+	return a.checkLast(ctx)
+}
+
+// checkLast checks that the last snapshot is of a publication of this history: what the table lacks follows from that
+// snapshot's cut. Records that were restored from a copy may end before it. The record is read after the table, so one
+// that another process has just published is there.
+func (a *attempt) checkLast(ctx context.Context) error {
+	last := a.last()
+	if slices.ContainsFunc(a.kept.States, func(k *record.State) bool { return int64(k.N) == last.ID }) {
+		return nil // checkStored has compared it.
+	}
+	raw, err := a.w.cfg.Records.Get(ctx, record.PublicationKey(uint64(last.ID)))
+	switch {
+	case errors.Is(err, record.ErrNotFound) && last.ID > int64(a.kept.newest().N):
+		return fmt.Errorf("%w: there is no publication %d", errUnusable, last.ID)
+	case errors.Is(err, record.ErrNotFound): // It was forgotten.
+		return nil
+	case err == nil && record.Digest(raw) != last.Summary[summaryDigest]:
+		return fmt.Errorf("%w: snapshot %d is of another publication", errUnusable, last.ID)
+	}
+	return err
 }
 
 // checkFiles looks once in the life of a process for all files that the table names.

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
+	"recount/schemas/position"
 	"recount/schemas/record"
 )
 
@@ -383,6 +384,7 @@ func TestRun(t *testing.T) {
 		t.Fatal("an update without a store succeeded")
 	}
 	w.faults.heal()
+	w.now = w.now.Add(retryEvery)
 	ended := make(chan error, 1)
 	go func() { ended <- writer.Run(ctx) }()
 	for deadline := time.Now().Add(20 * time.Second); w.read("hit") == nil; {
@@ -396,6 +398,102 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 	w.check()
+}
+
+// TestAFailedTableDelaysNoOther: while one table fails, the others follow each publication at once. The failed one is
+// tried again when its time comes, without a publication.
+func TestAFailedTableDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "delay")
+	for range 2 {
+		w.land(0, schemas("Sale")[0], schemas("hit")[0])
+		w.publish(0)
+	}
+	var newest, clock atomic.Int64
+	newest.Store(1)
+	clock.Store(w.now.UnixNano())
+	writer := w.writers[0]
+	writer.cfg.Newest = func() uint64 { return uint64(newest.Load()) }
+	writer.cfg.Now = func() time.Time { return time.Unix(0, clock.Load()) }
+	writer.cfg.Kept = func(context.Context) (*Kept, error) {
+		return &Kept{States: w.states[:newest.Load()], Chains: w.chains, Horizons: w.horizons}, nil
+	}
+	w.faults.refuse("type=Sale")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- writer.Run(ctx) }()
+	follows := func(eventType string, n uint64) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for s := w.read(eventType).at(n); s == nil || s.id != int64(n); s = w.read(eventType).at(n) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the table of %s has no snapshot %d", eventType, n)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	follows("hit", 1)
+	newest.Store(2)
+	follows("hit", 2)
+	if w.read("Sale") != nil {
+		t.Error("there is a table that cannot be written")
+	}
+	w.faults.refuse("")
+	clock.Add(int64(retryEvery))
+	follows("Sale", 2)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	w.check()
+}
+
+// TestRestoredRecords: the records were restored from a copy that is older than the tables. The tables are made anew,
+// also that of a type which the copy does not know, and after the lost numbers were given to other publications.
+func TestRestoredRecords(t *testing.T) {
+	t.Parallel()
+	cfg := serve(t)
+	for _, again := range []int{0, 1, 2, 9} {
+		w := newWorld(t, cfg, fmt.Sprint("restored", again))
+		w.land(0, schemas("hit")[0])
+		w.publish(0)
+		w.land(1, schemas("hit")[0], schemas("Sale")[0])
+		w.publish(0)
+		w.land(1, schemas("hit")[1])
+		w.publish(0)
+		w.update(0)
+		w.states = w.states[:1]
+		w.chains[1].Segments = nil
+		w.chains[1].Head.Seq = position.First
+		w.restart()
+		for range again {
+			w.land(0, schemas("hit")[2])
+			w.publish(0)
+			w.storePublication()
+		}
+		w.update(0)
+		w.check()
+	}
+}
+
+// TestAnotherProcessKnowsMore: a process that does not know the newest publication yet leaves the table that has it.
+func TestAnotherProcessKnowsMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "more")
+	for range 2 {
+		w.land(0, schemas("hit")[0])
+		w.publish(0)
+	}
+	w.storePublication()
+	w.update(0)
+	w.writers[1].cfg.Kept = func(context.Context) (*Kept, error) {
+		return &Kept{States: w.states[:1], Chains: w.chains, Horizons: w.horizons}, nil
+	}
+	w.update(1)
+	w.check()
+	if v := w.get(w.store.URL("iceberg/type=hit/metadata/version-hint.text")); string(v) != "1" {
+		t.Errorf("the table was written again, version %s", v)
+	}
 }
 
 // TestLostTable: a running process notices that a table is gone, or a part of it, without a publication.

@@ -194,6 +194,17 @@ func (w *world) publish(without int) {
 		Publication: &record.Publication{Created: w.now}})
 }
 
+// storePublication stores a record of the newest publication that differs from all others of the number.
+func (w *world) storePublication() {
+	w.tb.Helper()
+	s := w.states[len(w.states)-1]
+	raw := fmt.Appendf(nil, `{"stored":%d}`, s.N)
+	s.Digest = record.Digest(raw)
+	if _, _, err := lake.NewCommitLog(w.store).Create(context.Background(), record.PublicationKey(s.N), raw); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
 // want returns the objects that a publication counts, by path. It reads all history.
 func (w *world) want(s *record.State, eventType string) map[string]*record.Object {
 	out := map[string]*record.Object{}
@@ -210,11 +221,12 @@ type crashes struct {
 	beforeVersion func() // is called once, before a version of a table is created
 	requests      atomic.Int64
 
-	mu     sync.Mutex
-	armed  bool
-	left   int  // PUTs until the end
-	writes bool // the last PUT is executed, and its reply is lost
-	ended  bool
+	mu      sync.Mutex
+	armed   bool
+	left    int  // PUTs until the end
+	writes  bool // the last PUT is executed, and its reply is lost
+	ended   bool
+	refused string // requests with it in their path fail
 }
 
 var errEnded = errors.New("the process has ended")
@@ -234,6 +246,12 @@ func (c *crashes) heal() {
 	c.ended = false
 }
 
+func (c *crashes) refuse(part string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = part
+}
+
 // RoundTrip implements http.RoundTripper.
 func (c *crashes) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
@@ -247,7 +265,7 @@ func (c *crashes) RoundTrip(r *http.Request) (*http.Response, error) {
 		ends = c.left == 0
 		c.left--
 	}
-	alive := !c.ended
+	alive := !c.ended && (c.refused == "" || !strings.Contains(r.URL.Path, c.refused))
 	c.ended = c.ended || ends
 	c.mu.Unlock()
 	switch {

@@ -2,6 +2,7 @@ package iceberg
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,11 +64,11 @@ type Writer struct {
 	manifestFiles int
 	fanOut        int
 
-	busy     chan struct{}   // holds a token while a method runs, and guards what follows
-	cut      []uint64        // the types of segments before it were marked as pending; nil at first
-	horizons record.Horizons // those that were marked
-	pending  map[string]bool // types whose table may lack something
-	checked  map[string]bool // types whose files were looked for in the store
+	busy     chan struct{}        // holds a token while a method runs, and guards what follows
+	cut      []uint64             // the types of segments before it were marked as pending; nil at first
+	horizons record.Horizons      // those that were marked
+	pending  map[string]time.Time // types whose table may lack something, and when it is tried; zero: at once
+	checked  map[string]bool      // types whose files were looked for in the store
 	schemas  map[string]*catalog.EventType
 }
 
@@ -83,13 +85,13 @@ func New(cfg Config) (*Writer, error) {
 		return nil, fmt.Errorf("iceberg: register metrics: %w", err)
 	}
 	return &Writer{cfg: cfg, metrics: m, manifestFiles: defaultManifestFiles, fanOut: defaultFanOut,
-		busy: make(chan struct{}, 1), horizons: record.Horizons{}, pending: map[string]bool{},
+		busy: make(chan struct{}, 1), horizons: record.Horizons{}, pending: map[string]time.Time{},
 		checked: map[string]bool{}, schemas: map[string]*catalog.EventType{}}, nil
 }
 
 const (
 	lookEvery    = time.Second      // how soon a new publication is in the tables
-	retryEvery   = time.Minute      // how soon a failed update is tried again
+	retryEvery   = time.Minute      // how soon a table that failed is tried again
 	collectEvery = 30 * time.Minute // how often unused files are deleted
 )
 
@@ -97,21 +99,19 @@ const (
 // nothing waits for a table.
 func (w *Writer) Run(ctx context.Context) error {
 	var done uint64
+	var again time.Time // when a failed update is tried again; zero: none has failed
 	collectAt := w.cfg.Now().Add(collectEvery)
-	next := lookEvery
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(next):
+		case <-time.After(lookEvery):
 		}
-		next = lookEvery
-		if n := w.cfg.Newest(); n > done {
-			if err := w.Update(ctx); err == nil {
-				done = n
-			} else if ctx.Err() == nil {
+		if n := w.cfg.Newest(); n > done || !again.IsZero() && !w.cfg.Now().Before(again) {
+			done = n
+			var err error
+			if again, err = w.update(ctx); err != nil && ctx.Err() == nil {
 				w.failed("update", err)
-				next = retryEvery
 			}
 		}
 		if w.cfg.Now().After(collectAt) {
@@ -141,30 +141,56 @@ func (w *Writer) lock(ctx context.Context) error {
 
 func (w *Writer) unlock() { <-w.busy }
 
-// Update brings all tables up to the newest publication. A table that fails does not stop the others.
+// Update brings all tables up to the newest publication. A table that fails does not stop the others, and is tried
+// again after retryEvery.
 func (w *Writer) Update(ctx context.Context) error {
+	_, err := w.update(ctx)
+	return err
+}
+
+// update is Update. It returns when the next table that has failed is to be tried again, or zero if none has failed.
+func (w *Writer) update(ctx context.Context) (again time.Time, err error) {
+	now := w.cfg.Now()
 	if err := w.lock(ctx); err != nil {
-		return err
+		return now.Add(retryEvery), err
 	}
 	defer w.unlock()
 	kept, err := w.cfg.Kept(ctx)
 	if err != nil {
-		return err
+		return now.Add(retryEvery), err
 	}
 	if len(kept.States) == 0 {
-		return nil
+		return time.Time{}, nil
+	}
+	if w.cut == nil {
+		if err := w.markStored(ctx); err != nil {
+			return now.Add(retryEvery), err
+		}
 	}
 	w.markTypes(kept)
+	err = w.updatePending(ctx, kept)
+	if len(w.pending) == 0 {
+		w.metrics.publication.Set(float64(kept.newest().N))
+		return time.Time{}, err
+	}
+	return slices.MinFunc(slices.Collect(maps.Values(w.pending)), time.Time.Compare), err
+}
+
+// updatePending brings the tables up to date that are pending and not to be tried later. Those that have failed come
+// last, so that a slow failure holds up no other table.
+func (w *Writer) updatePending(ctx context.Context, kept *Kept) error {
+	byTime := func(a, b string) int { return cmp.Or(w.pending[a].Compare(w.pending[b]), cmp.Compare(a, b)) }
 	var errs []error
-	for _, eventType := range slices.Sorted(maps.Keys(w.pending)) {
+	for _, eventType := range slices.SortedFunc(maps.Keys(w.pending), byTime) {
+		if w.pending[eventType].After(w.cfg.Now()) {
+			break
+		}
 		if err := w.updateTable(ctx, eventType, kept); err != nil {
 			errs = append(errs, fmt.Errorf("table of type %s: %w", eventType, err))
+			w.pending[eventType] = w.cfg.Now().Add(retryEvery)
 			continue
 		}
 		delete(w.pending, eventType)
-	}
-	if len(errs) == 0 {
-		w.metrics.publication.Set(float64(kept.newest().N))
 	}
 	return errors.Join(errs...)
 }
@@ -183,12 +209,32 @@ func (w *Writer) UpdateType(ctx context.Context, eventType string) error {
 	return w.updateTable(ctx, eventType, kept)
 }
 
+// markStored marks the event types as pending of which the store has tables, once in the life of a process: a restored
+// copy of the records may lack the publications that they were made from, and even the type.
+func (w *Writer) markStored(ctx context.Context) error {
+	for info, err := range w.cfg.Store.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		eventType, _, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/")
+		w.mark(eventType)
+	}
+	return nil
+}
+
+// mark marks an event type as pending. One that is tried again later stays so.
+func (w *Writer) mark(eventType string) {
+	if _, found := w.pending[eventType]; !found {
+		w.pending[eventType] = time.Time{}
+	}
+}
+
 // markTypes marks the event types as pending that have objects which the newest publication counts and the one before
 // did not, and those of which a horizon was raised.
 func (w *Writer) markTypes(kept *Kept) {
 	for eventType, horizon := range kept.Horizons {
 		if horizon.After(w.horizons[eventType]) {
-			w.pending[eventType] = true
+			w.mark(eventType)
 			w.horizons[eventType] = horizon
 		}
 	}
@@ -202,7 +248,7 @@ func (w *Writer) markTypes(kept *Kept) {
 				break
 			}
 			for i := range segment.Objects {
-				w.pending[segment.Objects[i].Type] = true
+				w.mark(segment.Objects[i].Type)
 			}
 		}
 		w.cut[p] = h[p].Seq
