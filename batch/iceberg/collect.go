@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Collect deletes the files of tables that the newest version does not name and that are older than unusedFor. It also
-// notices files that are missing, and the next update then makes their table anew.
+// Collect deletes the files of tables that the newest version has not named for unusedFor, since this process has
+// noticed. A reader that opened the version before has that long. It also notices files that are missing, and the next
+// update then makes their table anew.
 func (w *Writer) Collect(ctx context.Context) error {
 	if err := w.lock(ctx); err != nil {
 		return err
 	}
 	defer w.unlock()
-	limit := w.cfg.Now().Add(-unusedFor)
-	tables := map[string][]string{} // the old files of each event type
+	tables := map[string][]string{} // the files of each event type
 	there := map[string]bool{}
 	for info, err := range w.cfg.Store.List(ctx, prefix, "") {
 		if err != nil {
@@ -23,28 +23,29 @@ func (w *Writer) Collect(ctx context.Context) error {
 		}
 		there[info.Key] = true
 		eventType, _, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/")
-		old := tables[eventType]
-		if info.Modified.Before(limit) {
-			old = append(old, info.Key)
-		}
-		tables[eventType] = old
+		tables[eventType] = append(tables[eventType], info.Key)
 	}
 	for eventType := range w.checked {
 		if _, found := tables[eventType]; !found {
 			w.remake(eventType)
 		}
 	}
+	for key := range w.unused {
+		if !there[key] {
+			delete(w.unused, key)
+		}
+	}
 	var errs []error
-	for eventType, old := range tables {
-		if err := w.collectTable(ctx, eventType, old, there); err != nil {
+	for eventType, keys := range tables {
+		if err := w.collectTable(ctx, eventType, keys, there); err != nil {
 			errs = append(errs, fmt.Errorf("collect files of the table of type %s: %w", eventType, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// collectTable deletes those of the old files of a table that its newest version does not name.
-func (w *Writer) collectTable(ctx context.Context, eventType string, old []string, there map[string]bool) error {
+// collectTable deletes those files of a table that its newest version has not named for unusedFor.
+func (w *Writer) collectTable(ctx context.Context, eventType string, keys []string, there map[string]bool) error {
 	version, err := w.newestVersion(ctx, folder(eventType))
 	if err != nil {
 		return err
@@ -66,8 +67,14 @@ func (w *Writer) collectTable(ctx context.Context, eventType string, old []strin
 		}
 	}
 	var unused []string
-	for _, key := range old {
-		if !named[key] {
+	for _, key := range keys {
+		since, found := w.unused[key]
+		switch {
+		case named[key]:
+			delete(w.unused, key)
+		case !found:
+			w.unused[key] = w.cfg.Now()
+		case w.cfg.Now().Sub(since) >= unusedFor:
 			unused = append(unused, key)
 		}
 	}

@@ -370,6 +370,48 @@ func TestTheFirstToCreateAVersionWins(t *testing.T) {
 	w.check()
 }
 
+// TestTheHintNamesTheNewest: another process commits the next version and names it while this one has committed its own
+// and not named it yet. The hint does not go back.
+func TestTheHintNamesTheNewest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "hint")
+	w.land(0, schemas("hit")[0])
+	w.publish(0)
+	w.faults.beforeHint = func() {
+		w.land(1, schemas("hit")[0])
+		w.publish(0)
+		w.update(1)
+	}
+	w.update(0)
+	if hint := w.get(w.store.URL("iceberg/type=hit/metadata/version-hint.text")); string(hint) != "2" {
+		t.Errorf("the hint is %s, want 2", hint)
+	}
+	w.check()
+}
+
+// TestFilesStayAfterTheyLeftTheTable: an old file that has just left the table stays for readers that have opened it.
+func TestFilesStayAfterTheyLeftTheTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, serve(t), "left")
+	for range 2 {
+		w.land(0, schemas("hit")[0])
+		w.publish(0)
+		w.update(0)
+		w.now = w.now.Add(2 * unusedFor)
+	}
+	first := "iceberg/type=hit/metadata/v1.metadata.json"
+	for i, found := range []bool{true, true, false} {
+		if err := w.writers[0].Collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Head(t.Context(), first); (err == nil) != found {
+			t.Errorf("collection %d: %v, want the file there: %v", i+1, err, found)
+		}
+		w.now = w.now.Add(unusedFor/2 + time.Second)
+	}
+	w.check()
+}
+
 // TestRun: after a failure the next update makes the table all the same.
 func TestRun(t *testing.T) {
 	t.Parallel()

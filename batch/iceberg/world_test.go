@@ -200,7 +200,8 @@ func (w *world) storePublication() {
 	s := w.states[len(w.states)-1]
 	raw := fmt.Appendf(nil, `{"stored":%d}`, s.N)
 	s.Digest = record.Digest(raw)
-	if _, _, err := lake.NewCommitLog(w.store).Create(context.Background(), record.PublicationKey(s.N), raw); err != nil {
+	_, _, err := lake.NewCommitLog(w.store).Create(context.Background(), record.PublicationKey(s.N), raw)
+	if err != nil {
 		w.tb.Fatal(err)
 	}
 }
@@ -219,6 +220,7 @@ type crashes struct {
 	next http.RoundTripper
 
 	beforeVersion func() // is called once, before a version of a table is created
+	beforeHint    func() // is called once, before a hint is written
 	requests      atomic.Int64
 
 	mu      sync.Mutex
@@ -257,6 +259,10 @@ func (c *crashes) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	if f := c.beforeVersion; f != nil && r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, ".metadata.json") {
 		c.beforeVersion = nil
+		f()
+	}
+	if f := c.beforeHint; f != nil && r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, hintName) {
+		c.beforeHint = nil
 		f()
 	}
 	c.mu.Lock()

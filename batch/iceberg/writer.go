@@ -26,7 +26,7 @@ const (
 	attempts = 4
 	// attemptTime bounds an attempt. It is far shorter than unusedFor, so no attempt relies on a file that goes.
 	attemptTime = 10 * time.Minute
-	// unusedFor is how old a file is that no table names when it is deleted.
+	// unusedFor is how long a file stays since a process noticed that no table names it.
 	unusedFor = time.Hour
 
 	prefix   = "iceberg/type="
@@ -69,6 +69,7 @@ type Writer struct {
 	horizons record.Horizons      // those that were marked
 	pending  map[string]time.Time // types whose table may lack something, and when it is tried; zero: at once
 	checked  map[string]bool      // types whose files were looked for in the store
+	unused   map[string]time.Time // since when no table names these files, by key
 	schemas  map[string]*catalog.EventType
 }
 
@@ -86,7 +87,7 @@ func New(cfg Config) (*Writer, error) {
 	}
 	return &Writer{cfg: cfg, metrics: m, manifestFiles: defaultManifestFiles, fanOut: defaultFanOut,
 		busy: make(chan struct{}, 1), horizons: record.Horizons{}, pending: map[string]time.Time{},
-		checked: map[string]bool{}, schemas: map[string]*catalog.EventType{}}, nil
+		checked: map[string]bool{}, unused: map[string]time.Time{}, schemas: map[string]*catalog.EventType{}}, nil
 }
 
 const (
@@ -335,8 +336,15 @@ func (a *attempt) commit(ctx context.Context, version int64) (won bool, err erro
 	return true, a.w.putHint(ctx, a.folder, version)
 }
 
-// putHint tells readers which version is the newest. They need no more than one that is whole, so it may lag.
-func (w *Writer) putHint(ctx context.Context, folder string, version int64) error {
-	raw := strconv.AppendInt(nil, version, 10)
-	return w.cfg.Store.Put(ctx, folder+hintName, bytes.NewReader(raw), int64(len(raw)))
+// putHint tells readers which version is the newest. They need no more than one that is whole, so it may lag. It looks
+// for a later version after each write, because another process may have named one before: the hint that is written
+// last is then of the newest.
+func (w *Writer) putHint(ctx context.Context, folder string, version int64) (err error) {
+	for version > 0 && err == nil {
+		raw := strconv.AppendInt(nil, version, 10)
+		if err = w.cfg.Store.Put(ctx, folder+hintName, bytes.NewReader(raw), int64(len(raw))); err == nil {
+			version, err = w.versionFrom(ctx, folder, version+1)
+		}
+	}
+	return err
 }
