@@ -18,23 +18,23 @@ const Database = "recount"
 // statement. So a name that is not temporary names nothing.
 const EmptyDatabase = "recount_sql"
 
-// The tables about tables, by their names in statements (guard.Parse). They list what the statement's key may read, and
-// know nothing of what the engine has: its own tables of these names count the rows of all tenants.
+// The tables about tables, by their names in statements (guard.SystemTable). They list what the statement's key may
+// read, and know nothing of what the engine has: its own tables of these names count the rows of all tenants.
 const (
-	systemDatabases = "system.databases"
-	systemTables    = "system.tables"
-	systemColumns   = "system.columns"
+	systemDatabases = "system databases"
+	systemTables    = "system tables"
+	systemColumns   = "system columns"
 	// Of the next three, a statement sees the engine's own rows of what it may use. Drivers and editors read them.
-	systemSettings       = "system.settings"
-	systemFunctions      = "system.functions"
-	systemTableFunctions = "system.table_functions"
+	systemSettings       = "system settings"
+	systemFunctions      = "system functions"
+	systemTableFunctions = "system table_functions"
 	// systemTypes are all types of the engine, and systemClusters has no rows.
-	systemTypes    = "system.data_type_families"
-	systemClusters = "system.clusters"
+	systemTypes    = "system data_type_families"
+	systemClusters = "system clusters"
 
-	standardSchemata = "information_schema.schemata"
-	standardTables   = "information_schema.tables"
-	standardColumns  = "information_schema.columns"
+	standardSchemata = "information_schema schemata"
+	standardTables   = "information_schema tables"
+	standardColumns  = "information_schema columns"
 )
 
 // systemNames are the tables that are no views.
@@ -113,8 +113,9 @@ func systemSteps(name string, c *catalog.Catalog) []step {
 // listed returns the statement that makes a table with those rows of the engine's own table of its name for which a
 // condition holds.
 func listed(name, condition string) []step {
+	database, table, _ := strings.Cut(name, " ")
 	return []step{{sql: "CREATE TEMPORARY TABLE " + sqlschema.Quote(name) + " ENGINE = Memory AS SELECT * FROM " +
-		name + " WHERE " + condition}}
+		database + "." + table + " WHERE " + condition}}
 }
 
 // named returns the condition that a name is one of these words.
@@ -150,7 +151,7 @@ func systemRows(name string, c *catalog.Catalog) ([]sqlschema.Column, []byte) {
 			b.table(Database, t, "View", tables[t].meaning())
 		}
 		for _, t := range systemNames {
-			database, table, _ := strings.Cut(t, ".")
+			database, table, _ := strings.Cut(t, " ")
 			b.table(database, table, "SystemView", "what statements may read")
 		}
 		return tableColumns(), b.rows

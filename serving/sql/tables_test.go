@@ -45,11 +45,11 @@ func TestTables(t *testing.T) {
 			[]string{"flights_states"}, "2\t10\t2\n"},
 		{"SELECT m.n, l.n FROM flights_merged AS m JOIN flights_live AS l USING (origin) JOIN flights USING (origin) " +
 			"ORDER BY 1, 2", []string{"flights", "flights_live", "flights_merged"}, "1\t1\n2\t1\n"},
-		{"SELECT name FROM `system.tables` WHERE database = 'recount' ORDER BY name", []string{"system.tables"},
+		{"SELECT name FROM `system tables` WHERE database = 'recount' ORDER BY name", []string{systemTables},
 			"events_flight\nevents_flight_all\nflights\nflights_live\nflights_merged\nflights_states\n"},
-		{"SELECT name, type FROM `system.columns` WHERE table = 'flights_states' AND name LIKE 'tails%'",
-			[]string{"system.columns"}, "tails__hashes\tArray(UInt64)\n"},
-		{"SELECT name FROM `system.databases` ORDER BY name", []string{"system.databases"},
+		{"SELECT name, type FROM `system columns` WHERE table = 'flights_states' AND name LIKE 'tails%'",
+			[]string{systemColumns}, "tails__hashes\tArray(UInt64)\n"},
+		{"SELECT name FROM `system databases` ORDER BY name", []string{systemDatabases},
 			"information_schema\nrecount\nsystem\n"},
 		{"SELECT 1", nil, "1\n"},
 	} {

@@ -31,6 +31,12 @@ func Decide(tree string, tables Names) (*Reads, error) {
 	if err := d.query(root, nil); err != nil {
 		return nil, err
 	}
+	for name := range d.reads.Columns {
+		if lower := strings.ToLower(name); lower == "current_database" ||
+			len(d.used) == 0 && (lower == "database" || lower == "schema") {
+			return nil, refuse("%s is no column here; write currentDatabase()", name) // The engine calls the function.
+		}
+	}
 	d.reads.Tables = slices.Sorted(maps.Keys(d.used))
 	return &d.reads, nil
 }
@@ -202,6 +208,9 @@ func (d *decider) table(n *node, visible []string) error {
 // tableName decides about the name of a table.
 func (d *decider) tableName(plain string, visible []string) error {
 	switch {
+	case strings.Contains(plain, "."):
+		// It is a table of a database of the engine, or a quoted name that the tree shows like one.
+		return NoTable(plain)
 	case slices.Contains(visible, plain):
 		return nil
 	case d.tables[plain]:
@@ -283,10 +292,18 @@ func (d *decider) expression(n *node, visible []string) error {
 		return d.lambda(n, each)
 	case "IDENTIFIER":
 		for part := range strings.SplitSeq(n.attributes["identifier"], ".") {
+			if engineColumns[part] {
+				return refuse("the column %s is not allowed; use currentDatabase()", part)
+			}
 			d.reads.Columns[part] = true
 		}
 	case "MATCHER":
 		d.reads.AllColumns = true
+		for part := range strings.FieldsFuncSeq(n.attributes["column_identifiers"], isBetweenNames) {
+			if engineColumns[part] {
+				return refuse("the column %s is not allowed; use currentDatabase()", part)
+			}
+		}
 		for _, c := range n.children {
 			if err := d.list(c, each); err != nil {
 				return err
@@ -300,6 +317,12 @@ func (d *decider) expression(n *node, visible []string) error {
 	}
 	return d.sections(n, func(_ string, child *node) error { return each(child) })
 }
+
+// engineColumns are columns that the engine gives every table. They tell how it names the tables of a statement.
+var engineColumns = map[string]bool{"_database": true, "_table": true}
+
+// isBetweenNames reports whether a character stands between the names of a list in a tree.
+func isBetweenNames(r rune) bool { return r == '.' || r == ',' || r == ' ' }
 
 // inFunctions take a table as the second argument, whose name the tree shows as that of any column.
 var inFunctions = map[string]bool{

@@ -1,6 +1,11 @@
 package guard
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Refusal is why a statement does not run. Its text names the first thing that is not allowed, and what to write
 // instead. It holds nothing but the statement's own words.
@@ -27,5 +32,9 @@ func refuseAs(code int, name, format string, args ...any) error {
 
 // NoTable returns the refusal of a table that a client may not read, or that does not exist.
 func NoTable(plain string) error {
+	database, table, _ := strings.Cut(plain, " ")
+	if slices.Contains(slices.Collect(maps.Values(systemDatabases)), database) {
+		plain = database + "." + table
+	}
 	return refuseAs(60, "UNKNOWN_TABLE", "there is no table %s for this key; SHOW TABLES lists them", plain)
 }

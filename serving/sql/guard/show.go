@@ -175,7 +175,9 @@ func ofTable(database, table string) string {
 // describe notes the table that a statement is about.
 func (st *Statement) describe(own, database, table string) {
 	st.Described = table
-	if database != own {
+	if systemDatabases[database] != "" {
+		st.Described = SystemTable(database, table)
+	} else if database != own {
 		st.Described = database + "." + table
 	}
 }

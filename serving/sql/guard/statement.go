@@ -46,7 +46,7 @@ var systemDatabases = map[string]string{
 // DESCRIBE and EXISTS become queries of system tables.
 //
 // database is the one that the client sees. Its table t has the plain name t, and the table t of the database system
-// has the plain name system.t, quoted as one name. ClickHouse's own tables cannot be named so.
+// has the plain name "system t" (SystemTable).
 func Parse(sql, database string) (*Statement, error) {
 	if len(sql) > MaxStatement {
 		return nil, refuse("the statement has %d bytes; the most are %d", len(sql), MaxStatement)
@@ -69,6 +69,9 @@ func Parse(sql, database string) (*Statement, error) {
 		return nil, err
 	}
 	if err := checkWords(tokens); err != nil {
+		return nil, err
+	}
+	if err := checkNames(tokens, database); err != nil {
 		return nil, err
 	}
 	st.Text, st.places = write(rename(tokens, database))
@@ -218,7 +221,26 @@ const ownDatabase = "."
 
 // rewritten are tables of the engine that hold nothing but numbers. A statement has these words instead.
 var rewritten = map[string]string{
-	"system.one": "(SELECT toUInt8(0) AS dummy)", "system.numbers": "numbers(18446744073709551615)",
+	SystemTable("system", "one"):     "(SELECT toUInt8(0) AS dummy)",
+	SystemTable("system", "numbers"): "numbers(18446744073709551615)",
+}
+
+// SystemTable returns the plain name of a table of the database system or information_schema. It has a blank. With a
+// point, the tree would show the same for this name and for two names with a point between them, and the second means
+// the engine's own table.
+func SystemTable(database, table string) string { return database + " " + table }
+
+// checkNames refuses database.system.table. Without the client's database before it, the rest would be two names.
+func checkNames(tokens []token, database string) error {
+	for i, t := range tokens {
+		if i+2 >= len(tokens) || !isName(t) || !tokens[i+1].isSymbol(".") || !isName(tokens[i+2]) {
+			continue
+		}
+		if (t.text == database || t.text == "default") && systemDatabases[strings.ToLower(tokens[i+2].text)] != "" {
+			return refuse("%s.%s is not allowed; write %s and the table", t.text, tokens[i+2].text, tokens[i+2].text)
+		}
+	}
+	return nil
 }
 
 // rename gives the tables of the databases that a client may name their plain names, and puts in answers.
@@ -246,7 +268,7 @@ func rename(tokens []token, database string) []token {
 		}
 		table := tokens[i+2].text
 		if system := systemDatabases[t.text]; system != "" {
-			table = system + "." + strings.ToLower(table)
+			table = SystemTable(system, strings.ToLower(table))
 		} else if t.text != database && t.text != "default" { // Clients have default where nobody chose a database.
 			out = append(out, t)
 			continue

@@ -29,7 +29,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	stored := chdbtest.Open(t)
 	visible := chdbtest.Open(t)
-	w := &world{cells: stored.Auth.Database + ".cells_secret_table", names: guard.Names{"visits": true}}
+	w := &world{cells: stored.Auth.Database + ".cells_secret_table", names: guard.Names{"visits": true,
+		guard.SystemTable("system", "tables"): true, guard.SystemTable("information_schema", "tables"): true}}
 	var err error
 	if w.conn, err = clickhouse.Open(visible); err != nil {
 		t.Fatal(err)
