@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -43,6 +45,9 @@ func (a *API) runClickHouse(w http.ResponseWriter, r *http.Request, s door.State
 	a.metrics.observe(modeSQL, statusOf(r, err), began)
 	if err == nil || errors.Is(err, errClientGone) {
 		return err
+	}
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	p := problemOf(err)
 	if p.Status >= http.StatusInternalServerError {

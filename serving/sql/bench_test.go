@@ -138,7 +138,7 @@ func timeOf(run func()) time.Duration {
 // askAlone runs a statement in a session of the engine, with the settings of a client's.
 func (f *fixture) askAlone(b *testing.B, sql string) {
 	b.Helper()
-	err := f.statements.cfg.Engine(b.Context(), func(session Session) error {
+	err := f.statements.cfg.Engine(b.Context(), "default", func(session Session) error {
 		if err := session.Set(f.statements.cfg.Limits.settings(b.Context())); err != nil {
 			return err
 		}

@@ -111,14 +111,17 @@ type loading struct {
 	steps      []step
 	rows       []byte // of the next INSERT
 	texts      int64  // in rows
+	before     int64  // as bytes, of the statement's tables before this one
 	bytes      int64  // of all steps and of the table that they fill, as the share holds it
 	lost       uint64 // events with a value that was lost
 }
 
 // loadEvents returns the steps that make the table of an event type in a session. The caller gives back l.bytes once
 // they are done.
-func (s *Statements) loadEvents(ctx context.Context, t table, r *Request, q query.EventsOf) (l *loading, err error) {
-	l = &loading{statements: s, table: t, columns: mentioned(eventColumns(t), r.reads), memory: q.Memory}
+func (s *Statements) loadEvents(ctx context.Context, t table, r *Request, before int64,
+	q query.EventsOf) (l *loading, err error) {
+	l = &loading{statements: s, table: t, columns: mentioned(eventColumns(t), r.reads), memory: q.Memory,
+		before: before}
 	l.steps = temporary(t.name, names(l.columns), nil)
 	l.insert = "INSERT INTO " + sqlschema.Quote(t.name) + " FORMAT RowBinary"
 	for _, c := range l.columns {
@@ -198,7 +201,7 @@ func (l *loading) flush(ctx context.Context) error {
 		return nil
 	}
 	size := 2*int64(len(l.rows)) + textMemory*l.texts
-	if limit := l.statements.cfg.Limits.Events; l.bytes+size > 2*limit {
+	if limit := l.statements.cfg.Limits.Events; l.before+l.bytes+size > 2*limit {
 		return &Failure{Kind: TooLarge, Text: fmt.Sprintf("the statement reads more than %d MiB of events "+
 			"(sql.events); name fewer columns of %s instead of *, or write SETTINGS %s = '2024-05-01T00:00:00Z', "+
 			"%s = '2024-05-02T00:00:00Z' with a shorter range; a condition in WHERE does not change what is read",

@@ -76,7 +76,7 @@ func newFixture(t testing.TB) *fixture {
 
 // sessions opens sessions of the embedded engine.
 func sessions(engine *chdb.Engine) Engine {
-	return func(ctx context.Context, f func(Session) error) error {
+	return func(ctx context.Context, _ string, f func(Session) error) error {
 		return engine.Session(ctx, func(s *chdb.Session) error { return f(s) })
 	}
 }

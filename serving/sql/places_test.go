@@ -13,7 +13,7 @@ func TestPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
-		sessions := make(chan struct{}, 3)
+		sessions := make(chan struct{}, 4)
 		engine := Bound(func(ctx context.Context, f func(Session) error) error {
 			select {
 			case sessions <- struct{}{}:
@@ -31,12 +31,13 @@ func TestPlaces(t *testing.T) {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		}, 2, 10*time.Second)
+		}, 3, 10*time.Second)
+		const tenant = "a" // It may have two of the three places.
 		// stuck runs a statement for a second that ends with free.
 		stuck := func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if err := engine(ctx, func(Session) error {
+			if err := engine(ctx, tenant, func(Session) error {
 				<-free
 				return nil
 			}); !errors.Is(err, context.DeadlineExceeded) {
@@ -46,7 +47,7 @@ func TestPlaces(t *testing.T) {
 		}
 		ask := func() (time.Duration, error) {
 			began := time.Now()
-			err := engine(t.Context(), func(Session) error { return nil })
+			err := engine(t.Context(), tenant, func(Session) error { return nil })
 			synctest.Wait()
 			return time.Since(began), err
 		}
@@ -58,8 +59,11 @@ func TestPlaces(t *testing.T) {
 		if took, err := ask(); !errors.Is(err, ErrBusy) || took != 0 {
 			t.Errorf("with no place before the engine is done: %v after %s", err, took)
 		}
+		if err := engine(t.Context(), "b", func(Session) error { return nil }); err != nil {
+			t.Errorf("another tenant, while one has all that it may: %v", err)
+		}
 		if len(sessions) != 2 {
-			t.Errorf("%d sessions are taken, want 2 of 3", len(sessions))
+			t.Errorf("%d sessions are taken, want 2 of 4", len(sessions))
 		}
 		free <- struct{}{}
 		synctest.Wait()
@@ -67,7 +71,7 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("with a place again: %v after %s", err, took)
 		}
 		go func() {
-			_ = engine(t.Context(), func(Session) error {
+			_ = engine(t.Context(), tenant, func(Session) error {
 				<-free
 				return nil
 			})
@@ -83,15 +87,16 @@ func TestPlaces(t *testing.T) {
 		close(free)
 		synctest.Wait()
 		for range 5 { // They find no session, and leave their places.
-			sessions <- struct{}{}
-			sessions <- struct{}{}
-			sessions <- struct{}{}
+			for range cap(sessions) {
+				sessions <- struct{}{}
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if err := engine(ctx, func(Session) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			err := engine(ctx, tenant, func(Session) error { return nil })
+			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("without a session: %v", err)
 			}
 			cancel()
-			for range 3 {
+			for range cap(sessions) {
 				<-sessions
 			}
 		}

@@ -38,6 +38,7 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 	if names := namesOf(s.cfg.Catalog.Catalog()); st.Described != "" && !names[st.Described] {
 		return nil, guard.NoTable(st.Described)
 	}
+	r.tenant = tenant
 	written := r.SQL
 	r.SQL = st.Text
 	r.eventsFrom, r.eventsTo = timesOf(r.settings)
@@ -55,7 +56,7 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 // decide returns what a statement reads, or why it may not run. The engine parses it for that, and does nothing else.
 func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, error) {
 	var tree []byte
-	err := s.cfg.Engine(ctx, func(session Session) error {
+	err := s.cfg.Engine(ctx, r.tenant, func(session Session) error {
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
 			return err
 		}

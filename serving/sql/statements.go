@@ -25,9 +25,9 @@ type Session interface {
 	Query(sql string, parameters map[string]string, format string, revision uint64) ([]byte, error)
 }
 
-// Engine gives f a session that ends with f. When ctx ends first, it returns ctx's error at once, although f may still
-// run. Exceptions of ClickHouse are an Exception.
-type Engine func(ctx context.Context, f func(Session) error) error
+// Engine gives f a session for a statement of a tenant, which ends with f. When ctx ends first, it returns ctx's error
+// at once, although f may still run. Exceptions of ClickHouse are an Exception.
+type Engine func(ctx context.Context, tenant string, f func(Session) error) error
 
 // Exception is an error of ClickHouse.
 type Exception interface {
@@ -81,6 +81,7 @@ type Request struct {
 	// Settings are those beside the statement, which may have more.
 	Settings map[string]string
 
+	tenant     string
 	settings   map[string]string // all of them, checked
 	takesLimit bool              // the engine can cut the result (guard.TakesLimit)
 	reads      *guard.Reads      // what the statement reads
@@ -118,6 +119,7 @@ const maxReads = 8
 
 // run runs a statement that was found to be safe and to read r.reads. The caller must close the answer.
 func (s *Statements) run(ctx context.Context, tenant string, r Request) (*Answer, error) {
+	r.tenant = tenant
 	memory := s.cfg.Memory.Open(tenant)
 	var err error
 	for range maxReads {
@@ -166,7 +168,7 @@ func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memo
 		if t.event == nil {
 			continue
 		}
-		loaded, err := s.loadEvents(ctx, t, &r, query.EventsOf{Catalog: c, State: snapshot.State, Tenant: tenant,
+		loaded, err := s.loadEvents(ctx, t, &r, held, query.EventsOf{Catalog: c, State: snapshot.State, Tenant: tenant,
 			Memory: memory})
 		if err != nil {
 			return nil, err
@@ -252,7 +254,7 @@ func (s *Statements) execute(ctx context.Context, script []step, r Request, memo
 // once runs the script and the statement in a session.
 func (s *Statements) once(ctx context.Context, script []step, r Request, settings map[string]string) ([]byte, error) {
 	var body []byte
-	err := s.cfg.Engine(ctx, func(session Session) error {
+	err := s.cfg.Engine(ctx, r.tenant, func(session Session) error {
 		for _, st := range script {
 			if err := session.Exec(st.sql, st.data); err != nil {
 				return fmt.Errorf("%w: %w", errScript, err)

@@ -45,9 +45,9 @@ func TestDamage(t *testing.T) {
 					breakIt()
 				}
 				engine := f.statements.cfg.Engine
-				f.statements.cfg.Engine = func(ctx context.Context, run func(Session) error) error {
+				f.statements.cfg.Engine = func(ctx context.Context, tenant string, run func(Session) error) error {
 					breakIt()
-					return engine(ctx, run)
+					return engine(ctx, tenant, run)
 				}
 				a, err := f.statements.run(t.Context(), "default", decided(Request{SQL: "SELECT sum(n) FROM flights",
 					Format: "TabSeparated"}, "flights"))
@@ -70,12 +70,12 @@ func TestMergeWhileStatementRuns(t *testing.T) {
 	f.publish(4)
 	engine := f.statements.cfg.Engine
 	runs := 0
-	f.statements.cfg.Engine = func(ctx context.Context, run func(Session) error) error {
+	f.statements.cfg.Engine = func(ctx context.Context, tenant string, run func(Session) error) error {
 		if runs++; runs == 1 {
 			f.exec("INSERT INTO " + f.table + " SELECT * REPLACE(9 AS _ver) FROM " + f.table)
 			f.exec("OPTIMIZE TABLE " + f.table + " FINAL")
 		}
-		return engine(ctx, run)
+		return engine(ctx, tenant, run)
 	}
 	if got := f.rows("default", "SELECT sum(n) FROM flights", "flights"); got != "60\n" || runs < 2 {
 		t.Errorf("got %q after %d runs", got, runs)

@@ -85,8 +85,8 @@ func TestNoRowOfOthersIsSeen(t *testing.T) {
 	f.exec("OPTIMIZE TABLE " + f.table + " FINAL") // The index must not tell the rows apart.
 	f.publish(4)
 	engine := f.statements.cfg.Engine
-	f.statements.cfg.Engine = func(ctx context.Context, run func(Session) error) error {
-		return engine(ctx, func(s Session) error { return run(eager{s}) })
+	f.statements.cfg.Engine = func(ctx context.Context, tenant string, run func(Session) error) error {
+		return engine(ctx, tenant, func(s Session) error { return run(eager{s}) })
 	}
 	for _, condition := range []string{"intDiv(1, n != 2) = 1", "intDiv(1, origin != 'SECRET') = 1 AND n > 0",
 		"intDiv(1, time = '2024-11-02 20:00:00') = 1"} {

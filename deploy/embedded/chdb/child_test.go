@@ -99,6 +99,11 @@ func runChild(dir string) {
 		go conn.Exec(ctx, "SELECT sum(sleepEachRow(1)) FROM numbers(100) SETTINGS max_block_size = 1")
 		fmt.Println("leaving")
 		os.Exit(7)
+	case "stuck":
+		go conn.Exec(ctx, "SELECT ignore(base58Encode(repeat('a', 1000000)))") // It takes minutes in one call.
+		time.Sleep(time.Second)
+		fmt.Println("stuck", e.Close() != nil)
+		os.Exit(7)
 	case "reopen":
 		reopen(ctx, e, dir)
 		return
@@ -145,6 +150,18 @@ func reopen(ctx context.Context, e *chdb.Engine, dir string) {
 		}
 	}
 	fmt.Println("reopened")
+}
+
+// TestCloseDoesNotWaitForever closes an engine that cannot end a statement.
+func TestCloseDoesNotWaitForever(t *testing.T) {
+	t.Parallel()
+	cmd, out := child(t, "stuck", t.TempDir())
+	began := time.Now()
+	wait(t, out, "stuck true")
+	_ = cmd.Wait() // It has ended with 7.
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }
 
 func TestSurvivesKill(t *testing.T) {

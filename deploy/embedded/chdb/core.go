@@ -241,14 +241,30 @@ func (c *core) kill(id string) {
 	}
 }
 
+// stopWait is how long stop waits for the statements that it has killed.
+const stopWait = 5 * time.Second
+
+// stop waits until the killed statements have ended, but not for ever: the engine does not look at a kill within one
+// call of a function. It leaves the engine open then, and the end of the process ends it, which the data outlive like
+// any kill of the process.
 func (c *core) stop() error {
 	c.mu.Lock()
 	c.stopped = true
 	c.mu.Unlock()
 	close(c.closing)
-	c.running.Wait()
-	c.keeper.close()
 	c.metrics.unregister()
+	ended := make(chan struct{})
+	go func() {
+		c.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(stopWait):
+		return fmt.Errorf("embedded ClickHouse in %s still runs a statement %s after it was killed; the end of the "+
+			"process ends it", c.cfg.DataDir, stopWait)
+	}
+	c.keeper.close()
 	c.log.Info("embedded ClickHouse is closed", "data_dir", c.cfg.DataDir)
 	return nil
 }

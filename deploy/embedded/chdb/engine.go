@@ -93,7 +93,8 @@ func stopUnused() error {
 }
 
 // Close gives up this handle; further calls do nothing. The last handle's Close kills running queries, waits
-// until they have ended and stops the engine, which unlocks the data directory.
+// until they have ended and stops the engine, which unlocks the data directory. It returns an error, and leaves the
+// engine open, if one does not end.
 func (e *Engine) Close() error { return e.close() }
 
 // Transport is what clickhouse.Options.TransportFunc must return. It does no I/O outside the process.

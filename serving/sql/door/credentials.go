@@ -16,7 +16,7 @@ func (d *Door) principal(r *http.Request) (access.Principal, error) {
 	}
 	p, err := d.cfg.Authenticate(asked)
 	if err != nil {
-		return p, unknownKey.because(err.Error() + ", or as the password of a ClickHouse client")
+		return p, unknownKey.because(err.Error() + "; a ClickHouse client sends a key as its password")
 	}
 	if !p.Scopes.Has(access.Query) {
 		return p, accessDenied.because("this needs a key with the scope query")

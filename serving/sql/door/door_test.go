@@ -222,6 +222,7 @@ func TestRequests(t *testing.T) {
 			"372"},
 		{"the database", "GET", "/?database=default&query=" + q("SELECT 1"), nil, nil, 200, "1\n"},
 		{"another database", "GET", "/?database=other&query=" + q("SELECT 1"), nil, nil, 404, "(UNKNOWN_DATABASE)"},
+		{"the database system", "GET", "/?database=system&query=" + q("SELECT 1"), nil, nil, 404, "system.NAME"},
 		{"gzip", "POST", "/", zipped("SELECT 3"), []string{"Content-Encoding", "gzip"}, 200, "3\n"},
 		{"cut gzip", "POST", "/", io.LimitReader(zipped("SELECT 3"), 20), []string{"Content-Encoding", "gzip"}, 400,
 			"cut"},

@@ -75,14 +75,14 @@ func (d *Door) readStatement(r *http.Request) (Statement, error) {
 	return req, nil
 }
 
-// checkDatabase refuses databases that nobody sees.
+// checkDatabase refuses databases that no name of a table may be left out of: those that nobody sees, and system.
 func (d *Door) checkDatabase(q url.Values, h http.Header) error {
 	for _, database := range []string{q.Get("database"), h.Get("X-Clickhouse-Database")} {
 		switch database {
-		case "", "default", "system", d.cfg.Database:
+		case "", "default", d.cfg.Database:
 		default:
-			return unknownDatabase.because(fmt.Sprintf("there is no database %.64q; the databases are %s and system",
-				database, d.cfg.Database))
+			return unknownDatabase.because(fmt.Sprintf("a client cannot have the database %.64q; use %s, and name "+
+				"the tables of system as system.NAME", database, d.cfg.Database))
 		}
 	}
 	return nil

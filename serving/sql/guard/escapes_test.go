@@ -57,6 +57,8 @@ var escapes = map[string][]string{
 		"SELECT * FROM numbers(visits)",
 		"TABLE {cells}",
 		"SELECT * FROM visits FINAL",
+		"SELECT count() FROM visits AS a NATURAL JOIN visits AS b",
+		"SELECT * FROM visits AS a natural LEFT JOIN visits AS b",
 		"SELECT * FROM visits SAMPLE 1",
 		"SELECT * FROM {t:Identifier}",
 		"SELECT * FROM visits AS `v\n  WHERE\n    IDENTIFIER id: 9, alias: w`",
@@ -113,6 +115,34 @@ var escapes = map[string][]string{
 		"CHECK TABLE {cells}",
 		"SELECT getMaxTableNameLengthForDatabase('x')",
 		"WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT * FROM t",
+	},
+	"what blocks and counters tell of other tenants": {
+		"SELECT arrayDistinct(groupArray(b)) FROM (SELECT blockSize() AS b FROM visits)",
+		"SELECT rowNumberInBlock(), rowNumberInAllBlocks() FROM visits",
+		"SELECT nowInBlock(), nowInBlock64() FROM visits",
+		"SELECT runningDifference(n) FROM visits",
+		"SELECT runningDifferenceStartingWithFirstValue(n) FROM visits",
+		"SELECT neighbor(n, 1) FROM visits",
+		"SELECT generateUUIDv7() FROM visits",
+		"SELECT dateTimeToUUIDv7(now()) FROM visits",
+		"SELECT generateSnowflakeID() FROM visits",
+	},
+	"memory that the engine does not count": {
+		"SELECT length(prettyPrintJSON(repeat('[', 1000) || repeat(']', 1000)))",
+		"SELECT length(URLHierarchy('http://' || repeat('a/', 1000)))",
+		"SELECT length(URLPathHierarchy('http://' || repeat('a/', 1000)))",
+		"SELECT length(printf('%2000d', 1))",
+	},
+	"time in one call": {
+		"SELECT length(base58Encode(repeat('a', 1000)))",
+		"SELECT length(base58Decode(repeat('a', 1000)))",
+		"SELECT length(tryBase58Decode(repeat('a', 1000)))",
+		"SELECT hasAll(range(1000), arrayMap(x -> x + 1, range(1000)))",
+		"SELECT hasAny(range(1000), arrayMap(x -> x + 1000, range(1000)))",
+		"SELECT hasSubstr(range(1000), range(500))",
+		"SELECT length(timeSlots(toDateTime(0), toUInt32(4000), 1))",
+		"SELECT length(arrayShingles(range(1000), 500))",
+		"SELECT arrayFold((a, x) -> arrayPushBack(a, x), range(1000), [0])",
 	},
 	"files": {
 		"SELECT * FROM file('{file}', LineAsString)",
@@ -242,7 +272,6 @@ var costs = []string{
 	"SELECT " + strings.Repeat("(SELECT ", 2000) + "1" + strings.Repeat(")", 2000),
 	"SELECT " + strings.Repeat("(", 3000) + "1" + strings.Repeat(")", 3000),
 	"SELECT " + strings.Repeat("1+", 60000) + "1",
-	"SELECT arrayFold((a, x) -> arrayConcat(a, a), range(60), [1])",
 }
 
 // sentinel sees whether the engine opens a file or a connection.

@@ -10,9 +10,10 @@ import (
 // ordinary are the functions that a statement may call: those that compute with their arguments and know nothing else.
 // Not among them are functions that read files, dictionaries, tables, settings and the names of servers and users, that
 // ask the network, that wait, that take the name of another function or a format, and that read bytes as the state of
-// an aggregate function. Neither are those of libraries whose memory ClickHouse does not count, and those whose time
-// grows with the square of one value: the engine looks at the clock between blocks of rows only, so such a call goes on
-// for minutes after the statement's time.
+// an aggregate function. Nor are those that see blocks of rows, or counters of the process: their values depend on the
+// rows and statements of other tenants. Neither are those of libraries whose memory ClickHouse does not count, and
+// those whose time grows with the square of one value: the engine looks at the clock between blocks of rows only, so
+// such a call goes on for minutes after the statement's time.
 //
 //go:embed functions.txt
 var ordinary string

@@ -168,7 +168,9 @@ var refusedWords = map[string]string{
 	"INFILE":   "FROM INFILE is not allowed",
 	"SETTINGS": "SETTINGS is allowed only at the end of the statement; quote a column of this name",
 	"COLLATE":  "COLLATE is not allowed",
-	"CURSOR":   "CURSOR is not allowed; quote a column of this name",
+	// Which columns it compares depends on those that a table has, and a table of events has those that are named.
+	"NATURAL": "NATURAL JOIN is not allowed; write USING (column, …); quote a column of this name",
+	"CURSOR":  "CURSOR is not allowed; quote a column of this name",
 }
 
 func checkWords(tokens []token) error {
