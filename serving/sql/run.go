@@ -29,6 +29,11 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 	if err := checkSettings(r.settings); err != nil {
 		return nil, err
 	}
+	for _, value := range r.Parameters { // One may be the type that a function takes.
+		if err := guard.CheckText(value); err != nil {
+			return nil, err
+		}
+	}
 	limits := s.cfg.Limits.tightened(r.settings)
 	if limits.Timeout < s.cfg.Limits.Timeout {
 		var cancel context.CancelFunc

@@ -13,6 +13,7 @@ import (
 
 	"recount/schemas/instant"
 	"recount/schemas/window"
+	"recount/serving/sql/guard"
 )
 
 // allowedSettings are what a statement may set: how results are written, and what operations mean that other systems
@@ -24,8 +25,11 @@ var allowedSettings = map[string]bool{
 	"output_format_json_quote_64bit_integers": true, "output_format_json_quote_decimals": true,
 	"output_format_json_quote_denormals": true, "output_format_parquet_compression_method": true,
 	"output_format_parquet_string_as_string": true, "output_format_arrow_compression_method": true,
-	"transform_null_in": true, "prefer_column_name_to_alias": true, "session_timezone": true,
+	"transform_null_in": true, "prefer_column_name_to_alias": true, sessionZone: true,
 }
+
+// sessionZone is the time zone of what a statement does not give one.
+const sessionZone = "session_timezone"
 
 // Settings with which a client asks for less than the limits allow. A limit is never raised, and 0 means no limit of
 // the client's own.
@@ -118,6 +122,9 @@ func settingsOfStatements() []string {
 // checkSettings refuses a setting that is not allowed. None is ignored on which the result depends, because it would
 // not be what was asked.
 func checkSettings(settings map[string]string) error {
+	if zone := settings[sessionZone]; zone != "" && !guard.IsZone(zone) {
+		return wrongSetting(sessionZone, zone, ": it is no time zone", codeBadArguments, "BAD_ARGUMENTS")
+	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if wrong := limitSettings[name]; wrong != nil {
 			if why := wrong(settings[name]); why != "" {

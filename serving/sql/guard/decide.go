@@ -355,6 +355,11 @@ func (d *decider) function(n *node, visible []string) error {
 			if isCountOfRows(function, argument) {
 				return checkShape(argument)
 			}
+			if section == "ARGUMENTS" {
+				if err := checkZone(function, number, argument); err != nil {
+					return err
+				}
+			}
 			last := number == len(child.children)
 			if section == "ARGUMENTS" && last && takesType[strings.ToLower(function)] {
 				return checkType(function, argument)

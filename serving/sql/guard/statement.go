@@ -71,6 +71,9 @@ func Parse(sql, database string) (*Statement, error) {
 	if err := checkWords(tokens); err != nil {
 		return nil, err
 	}
+	if err := checkZones(tokens); err != nil {
+		return nil, err
+	}
 	if err := checkNames(tokens, database); err != nil {
 		return nil, err
 	}
