@@ -77,9 +77,16 @@ func (c *Client) QueryAs(ctx context.Context, q *query.Query, format Format) (*A
 		contentType: "application/json", accept: string(format)})
 }
 
+// maxAddress is how many bytes of parameters go into an address. Servers and proxies refuse long ones, from 8 KiB on.
+const maxAddress = 4 << 10
+
 // QueryParameters sends a query as the URL parameters of GET /v1/query. The server then gives the
-// values of conditions the types of their dimensions.
+// values of conditions the types of their dimensions. Long parameters are sent as a form with POST.
 func (c *Client) QueryParameters(ctx context.Context, parameters url.Values, format Format) (*Answer, error) {
+	if form := parameters.Encode(); len(form) > maxAddress {
+		return c.answer(ctx, &call{method: http.MethodPost, path: "/v1/query", body: []byte(form),
+			contentType: "application/x-www-form-urlencoded", accept: string(format)})
+	}
 	return c.answer(ctx, &call{method: http.MethodGet, path: "/v1/query", query: parameters, accept: string(format)})
 }
 

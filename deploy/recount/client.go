@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -111,7 +112,20 @@ func (f serverFlag) connect(cfg client.Config) (*client.Client, error) {
 
 // fetch returns the answer to a call. Its error is worded for the user.
 func fetch[T any](f serverFlag, call func(*client.Client) (T, error)) (answer T, err error) {
-	c, err := f.connect(client.Config{OnRetry: impatient})
+	return fetchAloud(f, io.Discard, call)
+}
+
+// fetchAloud is fetch that says once what it waits for if the server cannot answer yet.
+func fetchAloud[T any](f serverFlag, errw io.Writer, call func(*client.Client) (T, error)) (answer T, err error) {
+	said := false
+	c, err := f.connect(client.Config{OnRetry: func(failure error) error {
+		var problem *client.Problem
+		if !said && errors.As(failure, &problem) && problem.Status == http.StatusConflict {
+			fmt.Fprintf(errw, "waiting: %s\n", escape(problem.Detail, ""))
+			said = true
+		}
+		return impatient(failure)
+	}})
 	if err != nil {
 		return answer, err
 	}

@@ -216,6 +216,39 @@ func TestQueryParameters(t *testing.T) {
 	}
 }
 
+// TestLongQuery: conditions that an address has no place for are sent in a body.
+func TestLongQuery(t *testing.T) {
+	t.Parallel()
+	a := answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"}
+	request, _, code, _, stderr := ask(t, a, "query", "v", "-w", "page in (/"+strings.Repeat(",/a", 5_000)+")")
+	if code != exitOK || request != "POST /v1/query " {
+		t.Errorf("exit code %d: got %.60q: %s", code, request, stderr)
+	}
+}
+
+// TestArgumentsAreText: kong would replace bytes that are not UTF-8, so another value would be asked for.
+func TestArgumentsAreText(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"query", "v", "-w", "s = \xff"}, {"query", "v", "--where=s = \xff"},
+		{"query", "v\xff"}} {
+		request, _, code, _, stderr := ask(t, answer{}, args...)
+		if code != exitUsage || request != "" || !strings.Contains(stderr, `\xff" is not valid UTF-8`) {
+			t.Errorf("%q: exit code %d, request %q: %s", args, code, request, stderr)
+		}
+	}
+}
+
+// TestQuerySaysThatItWaits: a view that the next recompute fills takes a while, and the user is told once.
+func TestQuerySaysThatItWaits(t *testing.T) {
+	t.Parallel()
+	a := answer{status: 409, header: map[string]string{"Retry-After": "1"},
+		body: `{"status":409,"code":"view_not_published","detail":"the next recompute fills it"}`}
+	_, _, code, _, stderr := ask(t, a, "query", "v")
+	if code != exitFailed || strings.Count(stderr, "waiting: the next recompute fills it\n") != 1 {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 // TestKeyIsSent checks that a client command sends the key of --key-file, and without that flag the one in RECOUNT_KEY.
 func TestKeyIsSent(t *testing.T) {
 	t.Setenv("RECOUNT_KEY", "from-the-environment")

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -106,6 +107,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	switch {
 	case len(args) == 0:
 		args = []string{"--help"}
+	case slices.ContainsFunc(args, isNotUTF8): // kong would replace the bytes, and ask for another value.
+		fmt.Fprintf(errw, "recount: the argument %q is not valid UTF-8\n", args[slices.IndexFunc(args, isNotUTF8)])
+		return exitUsage
 	case args[0] == "help": // As people ask other programs.
 		args = append(slices.Clone(args[1:]), "--help")
 	}
@@ -122,6 +126,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	}
 	return exitCode(errw, command.Run())
 }
+
+func isNotUTF8(arg string) bool { return !utf8.ValidString(arg) }
 
 // usageOf returns the usage of the command whose arguments are wrong. Without a known command it only names the help.
 func usageOf(err error) string {

@@ -44,7 +44,7 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	answer, err := fetch(c.serverFlag, func(server *client.Client) (*client.Answer, error) {
+	answer, err := fetchAloud(c.serverFlag, std.err, func(server *client.Client) (*client.Answer, error) {
 		return server.QueryParameters(ctx, values, c.accept())
 	})
 	if err != nil {

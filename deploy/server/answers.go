@@ -38,7 +38,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 		Declarations: s.declarations(),
 		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
 		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
-		Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
+		OnRequest: s.cfg.Jobs.Recompute == "", Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
 	}
 	if err := s.openStatements(ctx, &parts, answers, rc.Memory); err != nil {
 		return err

@@ -129,6 +129,8 @@ type Parts struct {
 	// Admit counts one query of a tenant against its rate. If the rate is used up, it returns how
 	// long to wait instead. A nil Admit allows any rate.
 	Admit func(tenant string) (wait time.Duration)
+	// OnRequest says that recompute has no schedule, so no client should wait for the next one.
+	OnRequest bool
 	// Checks are the checks of /readyz, besides the publications.
 	Checks []Check
 	// NeedsRestart returns why only a restart of the process helps, or nil. It may be nil.

@@ -120,6 +120,41 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestFormIsLikeParameters: parameters that are too long for an address are sent as a form.
+func TestFormIsLikeParameters(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	const asForm = "application/x-www-form-urlencoded"
+	form := "view=flights&where=origin+in+(ORD" + strings.Repeat(",ATL", query.MaxValues-1) + ")"
+	want, wantBody := call(a, "GET", "/v1/query?"+form, "")
+	got, body := call(a, "POST", "/v1/query", form, "Content-Type", asForm)
+	if got.StatusCode != 200 || want.StatusCode != 200 || body != wantBody {
+		t.Errorf("got %d %.200s, want %s", got.StatusCode, body, wantBody)
+	}
+	for form, field := range map[string]string{
+		"view=flights" + strings.Repeat("&where=origin+=+ORD", query.MaxConditions+1): "where",
+		"view=flights&measures=" + strings.Repeat(",", query.MaxValues):               "measures",
+		"view=flights&where=origin+=+%ff":                                             "query",
+	} {
+		res, body := call(a, "POST", "/v1/query", form, "Content-Type", asForm)
+		if p := decodeProblem(t, res, body); p.Status != 400 || p.Field != field {
+			t.Errorf("%.60s: got %d %q: %s", form, p.Status, p.Field, p.Detail)
+		}
+	}
+}
+
+// TestNoRetryWithoutSchedule: a client does not wait for a recompute that only a request starts.
+func TestNoRetryWithoutSchedule(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
+		p.OnRequest = true
+		p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) { return nil, reader.ErrNotPublished })
+	})
+	if res, body := call(a, "POST", "/v1/query", hourly); res.StatusCode != 409 || res.Header.Get("Retry-After") != "" {
+		t.Errorf("got %d, Retry-After %q: %s", res.StatusCode, res.Header.Get("Retry-After"), body)
+	}
+}
+
 // TestTimesAreInstants reads the times that RFC 3339 permits and package time does not, and says why it refuses others.
 func TestTimesAreInstants(t *testing.T) {
 	t.Parallel()

@@ -71,6 +71,10 @@ func (p *parameters) fail(err error) {
 func (p *parameters) list(name string) []string {
 	var out []string
 	for _, v := range p.values[name] {
+		if len(out)+strings.Count(v, ",") >= query.MaxValues {
+			p.fail(invalid(name, "more than %d elements in a list", query.MaxValues))
+			return nil
+		}
 		out = append(out, strings.Split(v, ",")...)
 	}
 	return out
@@ -172,7 +176,11 @@ func (p *parameters) conditions(name string, parse func(string) ([]query.Conditi
 			p.fail(err)
 			return nil
 		}
-		out = append(out, conditions...)
+		if out = append(out, conditions...); len(out) > query.MaxConditions {
+			p.fail(invalid(name, "more than %d conditions; write several values of one dimension with in or not in",
+				query.MaxConditions))
+			return nil
+		}
 	}
 	return out
 }

@@ -40,6 +40,9 @@ func clientGone(err error) error {
 // answer for an empty one.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
+	if a.parts.OnRequest && errors.Is(err, reader.ErrNotPublished) {
+		p.RetryAfter = 0 // Nobody knows when somebody asks for a recompute.
+	}
 	if errors.Is(err, errClientGone) || r.Context().Err() != nil && p.Status >= http.StatusInternalServerError {
 		a.parts.Logger.Debug("a client left before its answer", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)

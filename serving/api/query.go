@@ -18,13 +18,21 @@ import (
 	"recount/serving/merge"
 )
 
+// formMedia is the media type of URL parameters in a body.
+const formMedia = "application/x-www-form-urlencoded"
+
+var queryMedia = []string{"application/json", formMedia}
+
 func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
 	return a.observeQuery(w, r, func() (*query.Query, error) {
-		body, _, done, err := a.readBody(w, r, "the query", "application/json")
+		body, media, done, err := a.readBody(w, r, "the query", queryMedia...)
 		if err != nil {
 			return nil, err
 		}
 		defer done()
+		if media == formMedia { // The parameters of a GET that would be too long for an address.
+			return parseParameters(string(body), a.parts.Now())
+		}
 		return query.Parse(body, a.parts.Now())
 	})
 }

@@ -28,7 +28,7 @@ type SQL interface {
 
 // The media types of a request with a statement: JSON with members, or the statement alone. The last one is what curl
 // sends if it is told nothing.
-var statementMedia = []string{"application/json", "application/sql", "text/plain", "application/x-www-form-urlencoded"}
+var statementMedia = []string{"application/json", "application/sql", "text/plain", formMedia}
 
 func (a *API) postSQL(w http.ResponseWriter, r *http.Request) error {
 	began := time.Now()
