@@ -27,7 +27,7 @@
 // It is one manifest of the new objects, the list of manifests and the metadata, for each event type with new
 // objects. No object is opened: sizes, rows, times and fields are those of commit records and stored schemas. When
 // there are 16 manifests of about one size, they are merged. It measured 13 ms of processor time with the embedded S3
-// server, and eleven requests, of which four write, whatever the table has (BenchmarkPublication).
+// server, and ten requests, of which four write, whatever the table has (BenchmarkPublication).
 //
 // # Columns
 //
