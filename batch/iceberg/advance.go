@@ -192,6 +192,7 @@ func (a *attempt) mergeManifests(ctx context.Context, manifests []*manifest, n i
 			return nil, fmt.Errorf("%w: %s: %w", errUnusable, m.Path, err)
 		}
 		for _, e := range more {
+			e.File.ColumnSizes = []size{} // Manifests of earlier versions lack it.
 			if *e.Snapshot != n {
 				e.Status = statusExisting
 			}

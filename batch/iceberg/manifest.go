@@ -38,8 +38,15 @@ type dataFile struct {
 	Partition   struct{} `avro:"partition"`
 	Rows        int64    `avro:"record_count"`
 	Bytes       int64    `avro:"file_size_in_bytes"`
+	ColumnSizes []size   `avro:"column_sizes"` // empty; pyiceberg's inspect.entries fails where it is null
 	LowerBounds []bound  `avro:"lower_bounds"`
 	UpperBounds []bound  `avro:"upper_bounds"`
+}
+
+// size is how many bytes a column has in a file.
+type size struct {
+	Field int32 `avro:"key"`
+	Bytes int64 `avro:"value"`
 }
 
 // bound is a value below or above which a file has none in a column, in the encoding of the column's type.
@@ -60,6 +67,9 @@ var entrySchema = avro.MustParse(`{"type":"record","name":"manifest_entry","fiel
 		{"name":"partition","type":{"type":"record","name":"r102","fields":[]},"field-id":102},
 		{"name":"record_count","type":"long","field-id":103},
 		{"name":"file_size_in_bytes","type":"long","field-id":104},
+		{"name":"column_sizes","field-id":108,"default":null,"type":["null",{"type":"array","logicalType":"map",
+			"items":{"type":"record","name":"k117_v118","fields":[
+				{"name":"key","type":"int","field-id":117},{"name":"value","type":"long","field-id":118}]}}]},
 		{"name":"lower_bounds","field-id":125,"default":null,"type":["null",{"type":"array","logicalType":"map",
 			"items":{"type":"record","name":"k126_v127","fields":[
 				{"name":"key","type":"int","field-id":126},{"name":"value","type":"bytes","field-id":127}]}}]},
@@ -114,7 +124,8 @@ func newEntry(path string, o *record.Object, n, width int64) *entry {
 		return []bound{{Field: timeField, Value: binary.LittleEndian.AppendUint64(nil, uint64(micros))}}
 	}
 	return &entry{Status: statusAdded, Snapshot: &n, Sequence: &n, FileSequence: &n, File: dataFile{
-		Path: path, Format: "PARQUET", Rows: o.Rows, Bytes: o.Size, LowerBounds: value(first), UpperBounds: value(last),
+		Path: path, Format: "PARQUET", Rows: o.Rows, Bytes: o.Size, ColumnSizes: []size{},
+		LowerBounds: value(first), UpperBounds: value(last),
 	}}
 }
 
