@@ -32,8 +32,12 @@
 // folder by nature. A name that is used against its nature ends in %, which no escaped segment does: the key "a" is the
 // file a%, and the folder of "a.json/b" is a.json%. An empty segment is %- as a folder and %_ as a file.
 //
-// A segment whose name would be longer than 255 bytes is refused, and so are keys of more than 1,024 bytes, keys
-// that are not UTF-8, and those with control characters.
+// A name longer than 255 bytes does not fit into a file system. Such a segment is packed: ~ and its bytes in base32
+// with the digits 0-9 and a-v. A "=" among its first 16 bytes, and what precedes it, stay before the ~, so that the
+// folders of all event types match type=*. A packed name tells the key, as every other does.
+//
+// A segment whose packed name is too long also is refused; it has more than 145 bytes. So are keys of more than 1,024
+// bytes, keys that are not UTF-8, and those with control characters.
 //
 // # Metadata
 //

@@ -1,6 +1,7 @@
 package s3server
 
 import (
+	"encoding/base32"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,9 +16,14 @@ const (
 	emptyFile    = "%_" // the file of an empty last segment, as in "a/"
 	maxFileName  = 255  // bytes; the limit of common file systems
 	maxExtension = 7    // bytes after the dot
+	packMark     = "~"  // begins the packed part of a name
+	maxHead      = 16   // bytes of a segment among which its "=" is sought
 	plainSymbols = "-_.=+,@"
 	hexDigits    = "0123456789ABCDEF"
 )
+
+// packing writes any bytes in letters that file systems do not fold, at 8 for 5 bytes where an escaped byte takes 3.
+var packing = base32.HexEncoding.WithPadding(base32.NoPadding)
 
 // objectPath returns the file of a key below the bucket's folder. Keys that cannot
 // be told apart on disk or in a listing are refused rather than mangled.
@@ -70,9 +76,9 @@ func fileName(segment string) string {
 	case segment == "":
 		return emptyFile
 	case isFile(segment):
-		return escape(segment)
+		return shorten(segment, "")
 	}
-	return escape(segment) + mark
+	return shorten(segment, mark)
 }
 
 // folderName returns the name of any other segment.
@@ -81,9 +87,26 @@ func folderName(segment string) string {
 	case segment == "":
 		return emptyFolder
 	case isFile(segment):
-		return escape(segment) + mark
+		return shorten(segment, mark)
 	}
-	return escape(segment)
+	return shorten(segment, "")
+}
+
+// shorten returns the escaped segment with its end. If that is too long for a file system, it returns the packed
+// segment with its end: the longest event type in capitals fits. A hash would fit for every segment, but a listing
+// could not tell the key from it.
+func shorten(segment, end string) string {
+	if name := escape(segment) + end; len(name) <= maxFileName {
+		return name
+	}
+	return pack(segment) + end
+}
+
+// pack makes a file name of a long segment. A "=" near its begin and what precedes that stay escaped, so that a pattern
+// as type=* fits.
+func pack(segment string) string {
+	cut := strings.IndexByte(segment[:min(len(segment), maxHead)], '=') + 1
+	return escape(segment[:cut]) + packMark + strings.ToLower(packing.EncodeToString([]byte(segment[cut:])))
 }
 
 // escape makes a file name of a segment. A leading dot is escaped, so no name is
@@ -115,13 +138,32 @@ func parseName(name string, isDir bool) (part string, ok bool) {
 	}
 	base, marked := strings.CutSuffix(name, mark)
 	segment, ok := unescape(base)
-	if !ok || segment == "" || marked == (isFile(segment) != isDir) {
+	if !ok {
+		segment, ok = unpack(base)
+		ok = ok && len(escape(segment))+len(name)-len(base) > maxFileName
+	}
+	if !ok || len(name) > maxFileName || segment == "" || marked == (isFile(segment) != isDir) {
 		return "", false
 	}
 	if isDir {
 		segment += "/"
 	}
 	return segment, true
+}
+
+// unpack is the reverse of pack. It accepts nothing that pack does not return.
+func unpack(base string) (segment string, ok bool) {
+	head, packed, ok := strings.Cut(base, packMark)
+	if !ok {
+		return "", false
+	}
+	tail, err := packing.DecodeString(strings.ToUpper(packed))
+	if err != nil {
+		return "", false
+	}
+	head, ok = unescape(head)
+	segment = head + string(tail)
+	return segment, ok && !strings.Contains(segment, "/") && pack(segment) == base
 }
 
 // unescape is the reverse of escape. It accepts nothing that escape does not return.

@@ -32,6 +32,11 @@ func TestNames(t *testing.T) {
 		"README":                       "%52%45%41%44%4D%45%",
 		"a.eightlet":                   "a.eightlet%",
 		"%-/%_":                        "%25-/%25_%",
+		// A name of 255 bytes is escaped, and a longer one is packed.
+		"type=" + strings.Repeat("A", 83) + "z/x.json": "type=" + strings.Repeat("%41", 83) + "z/x.json",
+		"type=" + strings.Repeat("A", 85) + "/x.json":  "type=~" + strings.Repeat("850k2ga1", 17) + "/x.json",
+		strings.Repeat("A", 80) + "/a":                 strings.Repeat("%41", 80) + "/a%",
+		"a/" + strings.Repeat("A", 85):                 "a/~" + strings.Repeat("850k2ga1", 17) + "%",
 	} {
 		if got, err := objectPath("", key); err != nil || got != want {
 			t.Errorf("%q is named %q, %v; want %q", key, got, err, want)
@@ -43,7 +48,9 @@ func TestNames(t *testing.T) {
 // also where case is folded.
 func TestNamesAreTold(t *testing.T) {
 	t.Parallel()
-	key := rapid.Map(rapid.SliceOfN(rapid.StringMatching(`[aB.=%_\-]{0,3}(\.[a-z0-9]{0,8})?`), 1, 4),
+	segment := rapid.OneOf(rapid.StringMatching(`[aB.=%_\-]{0,3}(\.[a-z0-9]{0,8})?`),
+		rapid.StringMatching(`(type=)?[Bc]{0,2}B{80,140}[Bc=%]{0,2}(\.[a-z0-9]{0,8})?`))
+	key := rapid.Map(rapid.SliceOfN(segment, 1, 4),
 		func(segments []string) string { return strings.Join(segments, "/") }).
 		Filter(func(k string) bool { return k != "" })
 	rapid.Check(t, func(rt *rapid.T) {
@@ -85,6 +92,8 @@ func FuzzName(f *testing.F) {
 	f.Add("%_", false)
 	f.Add("a.json", false)
 	f.Add("a.json%", true)
+	f.Add("type=~"+strings.Repeat("850k2ga1", 17), true)
+	f.Add("~"+strings.Repeat("850k2ga1", 17)+"%", false)
 	f.Fuzz(func(t *testing.T, name string, isDir bool) {
 		part, ok := parseName(name, isDir)
 		if !ok {

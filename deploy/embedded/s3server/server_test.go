@@ -154,7 +154,8 @@ func TestKeysStayApart(t *testing.T) {
 	c, s := fresh(t)
 	keys := []string{"a", "a/b", "a/", "a//b", "A", "a%", "a%2F", "..", "../../credentials", ".", "./a", "a/../b", "é",
 		"-", "%-", "\u00ff",
-		strings.Repeat("deep/", 200) + "x", strings.Repeat("n", 254)}
+		strings.Repeat("deep/", 200) + "x", strings.Repeat("n", 254), "data/type=" + strings.Repeat("Q", 128) + "/a.b",
+		"data/type=" + strings.Repeat("Q", 127) + "/a.b", "data/type=" + strings.Repeat("Q", 127) + "q/a.b"}
 	for _, k := range keys {
 		mustPut(t, c, k, []byte(k))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +95,71 @@ func TestLostObjectIsRebuilt(t *testing.T) {
 	}
 	expectHits(t, srv, "exact", 1000)
 	srv.stop(t)
+}
+
+// TestLongestTypesLand sends events of the longest type names. Escaped, they are too long for a file name. They must land
+// and count, and the lake must list the keys that every other store has.
+func TestLongestTypesLand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	types := []string{strings.Repeat("A", 128), strings.Repeat("A", 127) + "a"}
+	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), "landing: {cut_interval: 100ms}\n"+
+		"events: {"+types[0]+": {fields: {page: string}}, "+types[1]+": {fields: {page: string}}}\n"+
+		"views: {one: {event: "+types[0]+", measures: {n: {count: {}}}}, two: {event: "+types[1]+
+		", measures: {n: {count: {}}}}}\n"+
+		"jobs: {recompute: {schedule: \"\"}, collect: {schedule: \"\"}, expire: {schedule: \"\"}}\n"), "127.0.0.1:0")
+	for _, name := range types {
+		status, said := postTo(t, srv.url+"/v1/events", "application/json", fmt.Sprintf(
+			`{"id":"1","source":"s","type":"%s","time":"2024-01-01T10:00:00Z","data":{"page":"/"}}`, name))
+		if status != http.StatusOK {
+			t.Fatalf("status %d, %s", status, said)
+		}
+	}
+	publishNow(t, srv)
+	for _, view := range []string{"one", "two"} {
+		a, err := query(t.Context(), srv.url,
+			`{"view":"`+view+`","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":"exact"}`)
+		if err != nil || len(a.Rows) != 1 || fmt.Sprint(a.Rows[0]["n"]) != "1" {
+			t.Errorf("the exact answer of %s is %v, %v", view, a.Rows, err)
+		}
+		status, said := postTo(t, srv.url+"/v1/sql", "text/plain", "SELECT sum(n) FROM "+view+" FORMAT CSV")
+		if status != http.StatusOK || said != "1\n" {
+			t.Errorf("SQL of %s: status %d, %s", view, status, said)
+		}
+	}
+	for _, name := range types { // The Iceberg tables follow the publication.
+		hint, err := s3server.ObjectFile(filepath.Join(dir, "data", "s3"), "recount",
+			"iceberg/type="+name+"/metadata/version-hint.text")
+		if err == nil {
+			err = eventually(t.Context(), func() error {
+				_, err := os.Stat(hint)
+				return err
+			})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	srv.stop(t)
+	openLake(t, filepath.Join(dir, "data", "s3"), func(ctx context.Context, store *lake.Store) {
+		for _, name := range types {
+			for _, prefix := range []string{"data/type=", "schema/type=", "iceberg/type="} {
+				found := 0
+				for info, err := range store.List(ctx, prefix+name+"/", "") {
+					if err == nil {
+						_, err = store.Get(ctx, info.Key)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					found++
+				}
+				if found == 0 {
+					t.Errorf("no object below %s%s", prefix, name)
+				}
+			}
+		}
+	})
 }
 
 // openLake calls f with the object store of a stopped server.
