@@ -36,6 +36,9 @@ type intake struct {
 func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 	for try := 0; ; {
 		m, err := in.read(ctx)
+		if err == nil {
+			in.p.endFailing()
+		}
 		switch {
 		case err == nil && m.Seq == in.want:
 			in.want++
@@ -55,7 +58,7 @@ func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 			return m, err
 		}
 		in.close()
-		in.p.metrics.retries[stageRead].Inc()
+		in.p.fail(stageRead, err)
 		in.p.warn(ctx, "landing cannot read the log", "sequence", in.want, "error", err)
 		if err := sleep(ctx, pause(try)); err != nil {
 			return m, err

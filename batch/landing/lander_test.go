@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
@@ -64,6 +67,82 @@ type fullLog struct {
 func (l *fullLog) Heartbeat(context.Context, int) error {
 	l.asked++
 	return errLost
+}
+
+// refusingLog refuses each new schema for a reason that no further try mends, as a store does that has a limit.
+type refusingLog struct {
+	*node
+	refuses atomic.Bool
+}
+
+func (l *refusingLog) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
+	if l.refuses.Load() && strings.HasPrefix(key, schemaPrefix) {
+		return record.Unknown, nil, errLost
+	}
+	return l.node.Create(ctx, key, body)
+}
+
+// failingSeconds returns recount_landing_failing_seconds by partition.
+func failingSeconds(t *testing.T, registry *prometheus.Registry) (seconds []float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "recount_landing_failing_seconds" {
+			for _, m := range f.GetMetric() {
+				seconds = append(seconds, m.GetGauge().GetValue())
+			}
+		}
+	}
+	return seconds
+}
+
+// TestFailingShows: a stage that fails at each try shows at once in the metric, and after minutes in Failing. The other
+// partition does not show, and no longer does the first once a try succeeds.
+func TestFailingShows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		n := newNode(w, 1, 1, 0)
+		records := &refusingLog{node: n}
+		records.refuses.Store(true)
+		registry := prometheus.NewRegistry()
+		l, err := New(Config{Encode: encodeOutside, Registerer: registry}, []*record.Chain{begin(t, w, 0, testNext),
+			begin(t, w, 1, testNext)}, n, records, store{n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		w.produce(t, 0, clicked, 3, time.Now())
+		began := time.Now()
+		for after := range 10 {
+			time.Sleep(time.Minute)
+			got := failingSeconds(t, registry)
+			waited := time.Since(began).Seconds()
+			if got[0] > waited || got[0] < waited-10 || got[1] != 0 {
+				t.Errorf("failing for %v seconds, want %f and 0", got, waited)
+			}
+			var failing *FailingError
+			shows := errors.As(l.Failing(), &failing)
+			if want := after >= 5; shows != want || shows && (failing.Stage != "schema" || failing.Partition != 0) {
+				t.Errorf("after %f seconds: %v", waited, l.Failing())
+			}
+		}
+		records.refuses.Store(false)
+		time.Sleep(time.Minute)
+		if err := l.Failing(); err != nil || failingSeconds(t, registry)[0] != 0 ||
+			l.Heads()[0].Seq != 2 {
+			t.Errorf("fails after a success: %v, head %v", err, l.Heads()[0])
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestClockGoesBack: a segment that was begun by a clock hours ahead still lands after one interval,

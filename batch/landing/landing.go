@@ -78,6 +78,22 @@ func (e *StoppedError) Error() string {
 
 func (e *StoppedError) Unwrap() error { return e.Err }
 
+// FailingError means that each try of a stage has failed for a while. The partition tries again until one succeeds, and
+// lands nothing until then.
+type FailingError struct {
+	Partition int
+	Stage     string
+	Since     time.Time // of the first failed try
+	Err       error     // of the newest
+}
+
+func (e *FailingError) Error() string {
+	return fmt.Sprintf("landing of partition %d has failed at each try of the stage %s since %s, and tries again: %v",
+		e.Partition, e.Stage, e.Since.UTC().Format(time.RFC3339), e.Err)
+}
+
+func (e *FailingError) Unwrap() error { return e.Err }
+
 // New returns a lander of the partitions of the chains. The chains must have begun (Begin). The
 // lander works on copies of them.
 func New(cfg Config, chains []*record.Chain, source Source, records record.CommitLog,
@@ -139,6 +155,18 @@ func (l *Lander) Stopped() error {
 	var errs []error
 	for _, p := range l.partitions {
 		if err := p.stopped.Load(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Failing returns the joined *FailingErrors of the partitions in which a stage has failed for maxFailing, or nil. Their
+// events stay in the log, until the log is full.
+func (l *Lander) Failing() error {
+	var errs []error
+	for _, p := range l.partitions {
+		if err := p.failing.Load(); err != nil && p.cfg.Now().Sub(err.Since) >= maxFailing {
 			errs = append(errs, err)
 		}
 	}

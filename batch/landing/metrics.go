@@ -28,7 +28,7 @@ func (s stage) String() string {
 // metrics are the metrics of all partitions of a lander.
 type metrics struct {
 	events, bytes, segments, lost, alarms, heartbeats *prometheus.CounterVec
-	openEvents, openBytes, head                       *prometheus.GaugeVec
+	openEvents, openBytes, head, failing              *prometheus.GaugeVec
 	retries                                           *prometheus.CounterVec
 	seconds                                           *prometheus.HistogramVec
 }
@@ -52,7 +52,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		openEvents: gauge("open_events", "Events in the open segment."),
 		openBytes:  gauge("open_bytes", "Bytes of the messages in the open segment."),
 		head:       gauge("next_sequence", "Sequence of the next message that has not landed."),
-		retries:    counter("retries_total", "Failed tries of a stage.", "partition", "stage"),
+		failing: gauge("failing_seconds", "Seconds for which each try of a stage has failed; 0 while the partition "+
+			"lands."),
+		retries: counter("retries_total", "Failed tries of a stage.", "partition", "stage"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_landing_stage_seconds",
 			Help:    "Seconds that one try of a stage took. The stage put includes verify.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}, []string{"stage"}),
@@ -61,7 +63,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.events, m.bytes, m.segments, m.lost, m.alarms, m.heartbeats,
-		m.openEvents, m.openBytes, m.head, m.retries, m.seconds} {
+		m.openEvents, m.openBytes, m.head, m.failing, m.retries, m.seconds} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -72,7 +74,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 // partitionMetrics are the metrics of one partition. They are looked up once.
 type partitionMetrics struct {
 	events, bytes, segments, lost, alarms, heartbeats prometheus.Counter
-	openEvents, openBytes, head                       prometheus.Gauge
+	openEvents, openBytes, head, failing              prometheus.Gauge
 	retries                                           [stages]prometheus.Counter
 	seconds                                           [stages]prometheus.Observer
 }
@@ -84,7 +86,7 @@ func (m *metrics) forPartition(partition int) partitionMetrics {
 		segments: m.segments.WithLabelValues(label), lost: m.lost.WithLabelValues(label),
 		alarms: m.alarms.WithLabelValues(label), heartbeats: m.heartbeats.WithLabelValues(label),
 		openEvents: m.openEvents.WithLabelValues(label), openBytes: m.openBytes.WithLabelValues(label),
-		head: m.head.WithLabelValues(label),
+		head: m.head.WithLabelValues(label), failing: m.failing.WithLabelValues(label),
 	}
 	for s := range stages {
 		p.retries[s] = m.retries.WithLabelValues(label, s.String())

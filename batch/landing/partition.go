@@ -23,9 +23,11 @@ const (
 	warnEvery = 5 * time.Second
 	// lookEvery is how often a stopped partition looks for a record that lets it continue.
 	lookEvery = 5 * time.Second
+	// maxFailing is how long a stage may fail before Failing says so. A restart of the object store takes less.
+	maxFailing = 5 * time.Minute
 )
 
-// partition is the state machine of one partition. Its goroutine owns every field but shown and stopped.
+// partition is the state machine of one partition. Its goroutine owns every field but shown, stopped and failing.
 type partition struct {
 	id      int
 	cfg     Config
@@ -39,6 +41,7 @@ type partition struct {
 	schemas map[string]bool              // keys of the schemas known to be stored
 	warned  time.Time                    // when the last warning was logged
 	stopped atomic.Pointer[StoppedError] // nil while the partition lands
+	failing atomic.Pointer[FailingError] // nil while no stage fails
 }
 
 func newPartition(cfg Config, m *metrics, chain *record.Chain, source Source, records record.CommitLog,
@@ -71,6 +74,26 @@ func (p *partition) run(ctx context.Context) error {
 		if err := p.stop(ctx, cmp.Or(walkErr, err)); err != nil {
 			return err
 		}
+	}
+}
+
+// fail notes that a try of a stage has failed. The error of the newest try counts, and the time of the first.
+func (p *partition) fail(s stage, err error) {
+	now := p.cfg.Now()
+	since := now
+	if before := p.failing.Load(); before != nil {
+		since = before.Since
+	}
+	p.failing.Store(&FailingError{Partition: p.id, Stage: s.String(), Since: since, Err: err})
+	p.metrics.retries[s].Inc()
+	p.metrics.failing.Set(now.Sub(since).Seconds())
+}
+
+// endFailing notes that no stage fails any more.
+func (p *partition) endFailing() {
+	if p.failing.Load() != nil {
+		p.failing.Store(nil)
+		p.metrics.failing.Set(0)
 	}
 }
 
@@ -192,12 +215,13 @@ func (p *partition) retry(ctx context.Context, s stage, step func() error) error
 	for try := 0; ; try++ {
 		err := p.timeStage(s, step)
 		if err == nil || errors.Is(err, record.ErrInvalid) {
+			p.endFailing()
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.metrics.retries[s].Inc()
+		p.fail(s, err)
 		p.warn(ctx, "landing waits and tries again", "stage", s.String(), "error", err)
 		if err := sleep(ctx, pause(try)); err != nil {
 			return err
