@@ -163,8 +163,13 @@ func TestLostGeneration(t *testing.T) {
 	}
 }
 
-// loseGeneration makes generation 2 of the catalog, one event that names it, and a publication that does, and removes
-// the generation, whose file it returns.
+// counts reports whether a publication counts an event and names generation 2.
+func counts(s *record.State) bool {
+	return s.Generation() == 2 && s.Publication.Events > 0
+}
+
+// loseGeneration makes generation 2 of the catalog, one event that names it, and a publication that does, with its
+// Iceberg table. It removes the generation, and returns its file.
 func loseGeneration(t *testing.T, cfg Config, published bool) (lost []byte) {
 	t.Helper()
 	cfg.Landing.Interval = time.Hour
@@ -184,13 +189,19 @@ func loseGeneration(t *testing.T, cfg Config, published bool) (lost []byte) {
 		t.Fatal(err)
 	}
 	postSource(t, s, "shop", "1")
-	for deadline := time.Now().Add(20 * time.Second); published && s.publisher.State().Generation() != 2; {
+	for deadline := time.Now().Add(20 * time.Second); published && !counts(s.publisher.State()); {
 		if _, err := s.publisher.Recompute(t.Context()); err != nil || time.Now().After(deadline) {
 			t.Fatalf("publication %d: %v", s.publisher.State().N, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+	if err := s.tables.Update(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	stop()
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, "s3/objects/recount/iceberg")); published && err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(cfg.DataDir, "s3", "objects", "recount", record.GenerationKey(2))
 	lost, err = os.ReadFile(path)
 	if err == nil {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"recount/batch/lake"
 	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
 	"recount/deploy/server/generations"
@@ -22,13 +21,11 @@ func (d *diagnosis) parts() {
 	if !d.everUsed() {
 		return
 	}
-	if d.cfg.ObjectStore.URL == Embedded {
-		d.objects()
-	}
+	looked := d.cfg.ObjectStore.URL == Embedded && d.objects()
 	if d.cfg.Log.URL == Embedded {
 		d.blocks()
 	}
-	if d.cfg.ObjectStore.URL == Embedded {
+	if looked {
 		d.catalog()
 	}
 	if d.cfg.ClickHouse.URL == Embedded && !exists(filepath.Join(d.cfg.DataDir, "clickhouse")) {
@@ -55,8 +52,9 @@ func (d *diagnosis) remembered() []uint64 {
 // inspected is how many objects are looked at. Records come before the objects that they name.
 const inspected = 20_000
 
-// objects looks at object files, which have lost their ends or were changed if they are not whole.
-func (d *diagnosis) objects() {
+// objects looks at object files, which have lost their ends or were changed if they are not whole. It reports whether
+// it knows which records are there.
+func (d *diagnosis) objects() bool {
 	const check = "object store"
 	folder := filepath.Join(d.cfg.DataDir, "s3")
 	first, err := s3server.ObjectFile(folder, lakeBucket, record.InstallationKey)
@@ -64,7 +62,7 @@ func (d *diagnosis) objects() {
 	if lost := d.lostRecords(bucket); err == nil && lost != "" {
 		d.add(Failure, check, "stop the server and restore the folder s3 from a backup; a start without it is refused",
 			"%s gone from %s, and other parts of %s are there", lost, bucket, d.cfg.DataDir)
-		return
+		return false
 	}
 	looked, damaged, err := s3server.Inspect(folder, lakeBucket, inspected, d.inspect)
 	switch {
@@ -78,6 +76,7 @@ func (d *diagnosis) objects() {
 	default:
 		d.add(Fine, check, "", "all %d object files are whole; recount verify reads what is in them", looked)
 	}
+	return err == nil
 }
 
 // lostRecords says which records are gone from the folder of the bucket although something refers to them, or nothing.
@@ -96,12 +95,12 @@ func (d *diagnosis) lostRecords(bucket string) string {
 
 // inspect is wholeObject. It also notes the newest generation of the catalog and the newest publication.
 func (d *diagnosis) inspect(key string, body *io.SectionReader) (bool, error) {
+	if n, err := record.GenerationNumber(key); err == nil {
+		d.generation = max(d.generation, n)
+	}
 	whole, err := wholeObject(key, body)
 	if err != nil || !whole {
 		return whole, err
-	}
-	if n, err := record.GenerationNumber(key); err == nil {
-		d.generation = max(d.generation, n)
 	}
 	n, ok := record.PublicationNumber(key)
 	if !ok || body.Size() > maxRead {
@@ -141,12 +140,10 @@ func (d *diagnosis) catalog() {
 // wholeObject reports whether a body is whole: a record has the digest that follows it, and a Parquet file its ends.
 func wholeObject(key string, body *io.SectionReader) (bool, error) {
 	switch {
-	case strings.HasPrefix(key, lake.ProbePrefix):
-		return true, nil // It is no record.
-	case strings.HasPrefix(key, "data/"):
+	case strings.HasPrefix(key, dataFolder):
 		return wholeParquet(body)
-	case body.Size() > maxRead:
-		return true, nil
+	case !isRecord(key), body.Size() > maxRead:
+		return true, nil // A probe has no digest, and neither have the files of Iceberg, which a start makes anew.
 	}
 	raw, err := io.ReadAll(body)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"recount/batch/cells"
 	"recount/batch/landing"
@@ -147,6 +148,21 @@ func placeName(address, dataDir, folder string) string {
 	return "at " + u.Host + u.Path
 }
 
+// dataFolder has the Parquet objects of a lake.
+const dataFolder = "data/"
+
+// recordFolders returns the folders of a lake whose objects are all records.
+func recordFolders() []string {
+	return []string{"land/", record.PublicationPrefix, "schema/", "chain/", "view/", record.GenerationPrefix,
+		record.RetiredPrefix, "jobs/"}
+}
+
+// isRecord reports whether the object of a key is a record, with its digest at the end.
+func isRecord(key string) bool {
+	return key == record.InstallationKey ||
+		slices.ContainsFunc(recordFolders(), func(folder string) bool { return strings.HasPrefix(key, folder) })
+}
+
 // checkOverlap returns an error if another installation's keys lie above or below those of this one. The
 // job collect of the outer one would remove the objects of the inner one, because no record of its own names them.
 func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
@@ -162,8 +178,7 @@ func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
 	if begun {
 		return nil
 	}
-	for _, folder := range []string{"data/", "land/", "publish/", "schema/", "chain/", "view/", "catalog/", "retired/",
-		"jobs/"} {
+	for _, folder := range append([]string{dataFolder}, recordFolders()...) {
 		for o, err := range s.engines.lake.List(ctx, folder, "") {
 			if err != nil {
 				return err
