@@ -64,6 +64,7 @@ type diagnosis struct {
 
 	installation *record.Installation // of an embedded object store; nil if it has none
 	streams      map[int]string       // the folders of the streams of an embedded log, by partition
+	nameless     []string             // what is wrong with the metadata of streams
 	claimed      bool                 // a stream or the high-water marks name an installation
 	generation   uint64               // the newest of the catalog in an embedded object store
 	named        generations.Named    // what names the highest generation
@@ -318,28 +319,29 @@ func (d *diagnosis) logIdentity(ctx context.Context, e *engines) (ids []identity
 		return []identity{{place, e.log.Installation(), e.log.ID()}}, nil
 	}
 	d.streams = map[int]string{}
-	names, err := filepath.Glob(filepath.Join(d.cfg.DataDir, "log", "jetstream", "*", "streams", "*", "meta.inf"))
+	folders, err := filepath.Glob(filepath.Join(d.cfg.DataDir, "log", "jetstream", "*", "streams", "*"))
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		raw, err := readRecord(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", place, err)
-		}
-		var stream struct {
-			Name     string            `json:"name"`
-			Metadata map[string]string `json:"metadata"`
-		}
-		if err := json.Unmarshal(raw, &stream); err != nil {
-			return nil, fmt.Errorf("%s: read %s: %w", place, name, err)
-		}
-		if _, partition, ok := strings.Cut(stream.Name, "-p"); ok {
+	for _, folder := range folders {
+		name := filepath.Base(folder)
+		if _, partition, ok := strings.Cut(name, "-p"); ok {
 			if p, err := strconv.Atoi(partition); err == nil {
-				d.streams[p] = filepath.Dir(name)
+				d.streams[p] = folder
 			}
 		}
-		ids = append(ids, identity{"stream " + stream.Name, stream.Metadata["recount_installation"],
+		var stream struct {
+			Metadata map[string]string `json:"metadata"`
+		}
+		raw, err := readRecord(filepath.Join(folder, "meta.inf"))
+		if err == nil {
+			err = json.Unmarshal(raw, &stream)
+		}
+		if err != nil {
+			d.nameless = append(d.nameless, fmt.Sprintf("stream %s: meta.inf: %v", name, err))
+			continue
+		}
+		ids = append(ids, identity{"stream " + name, stream.Metadata["recount_installation"],
 			stream.Metadata["recount_log"]})
 		d.claimed = d.claimed || stream.Metadata["recount_installation"] != ""
 	}

@@ -109,6 +109,7 @@ func TestDiagnose(t *testing.T) {
 func TestDiagnoseParts(t *testing.T) {
 	t.Parallel()
 	const blocks = "log/jetstream/$G/streams/recount-p1/msgs/"
+	const stream0 = "log/jetstream/$G/streams/recount-p0"
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, dir string)
 		check  string
@@ -121,7 +122,9 @@ func TestDiagnoseParts(t *testing.T) {
 		"an empty block": {cut(blocks+"1.blk", 1<<30), "log", Failure, "partition 1 ends with message 0, and had"},
 		"no s3":          {remove("s3"), "object store", Failure, "its records are gone"},
 		"no log":         {remove("log"), "log", Failure, "it has 0 of the streams of 2 partitions"},
-		"one stream":     {remove("log/jetstream/$G/streams/recount-p0"), "log", Failure, "it has 1 of the streams"},
+		"one stream":     {remove(stream0), "log", Failure, "it has 1 of the streams"},
+		"no metadata":    {remove(stream0 + "/meta.inf"), "log", Warning, "stream recount-p0: meta.inf: stat"},
+		"cut metadata":   {cut(stream0+"/meta.inf", 9), "log", Warning, "stream recount-p0: meta.inf: unexpected end"},
 		"no blocks":      {remove(blocks), "log", Failure, "no such file"},
 		"no block":       {remove(blocks + "1.blk"), "log", Failure, "partition 1 ends with message 0, and had"},
 		"no clickhouse":  {remove("clickhouse"), "clickhouse", Warning, "the folder is gone"},

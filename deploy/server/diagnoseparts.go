@@ -185,9 +185,17 @@ func (d *diagnosis) blocks() {
 			len(d.streams), partitions, d.cfg.DataDir)
 		return
 	}
+	if len(d.nameless) > 0 && len(d.nameless) >= len(d.streams) {
+		d.add(Failure, check, restore, "no stream says to which installation it belongs: %s", someOf(d.nameless))
+		return
+	}
 	if d.inUse {
 		d.add(Fine, check, "", "a server uses its blocks, so they are not read; recount verify --server does")
 		return
+	}
+	if len(d.nameless) > 0 {
+		d.add(Warning, check, "start the server: it makes the stream anew from its blocks; keep a copy of the folder "+
+			"log before it", "%s", someOf(d.nameless))
 	}
 	level := Fine
 	var faults []string
