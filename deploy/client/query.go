@@ -44,6 +44,8 @@ type Answer struct {
 	io.ReadCloser
 	// Accuracy is the zero value for an SQL statement that reads no view.
 	Accuracy query.Accuracy
+	// Totals is a JSON object with the measures of all groups together, if the query asks for totals.
+	Totals json.RawMessage
 	// Format is ClickHouse's name of the format of an SQL statement's result.
 	Format string
 }
@@ -95,6 +97,7 @@ func (c *Client) answer(ctx context.Context, call *call) (*Answer, error) {
 	call.policies = &c.reads
 	call.open = func(header http.Header, body io.ReadCloser) error {
 		a.Format = header.Get("X-ClickHouse-Format")
+		a.Totals = json.RawMessage(header.Get("Recount-Totals"))
 		accuracy := header.Get("Recount-Accuracy")
 		if accuracy == "" && a.Format != "" {
 			a.ReadCloser = body

@@ -128,6 +128,10 @@ func TestClientCommands(t *testing.T) {
 		"query v --time-zone=Europe/Berlin --granularity=1d --as-of=2 --mode=exact --limit=7 " + day: {
 			answer:  answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"},
 			request: "time_zone=Europe/Berlin", stdout: "hits\n3\n"},
+		"query v --totals " + day: {
+			answer: answer{header: map[string]string{"Recount-Accuracy": accuracy, "Recount-Totals": `{"hits":9}`},
+				body: "hits\r\n3\r\n"}, request: "totals=true", stdout: "hits\n3\n",
+			stderr: "totals {\"hits\":9}\npublication 3, exact\n"},
 		"query v --format=json " + day: {
 			answer: answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: `{"rows":[]}`},
 			stdout: `{"rows":[]}`},
@@ -205,10 +209,10 @@ func TestQueryParameters(t *testing.T) {
 	a := answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"}
 	request, _, _, _, stderr := ask(t, a, strings.Fields("query v -m hits,users -g page -o hits:desc -w page:in:/,/a "+
 		"-w n:ge:7 --from=2024-05-01T02:00:00+02:00 --to=2024-05-02T00:00:00Z --time-zone=Europe/Berlin "+
-		"--granularity=1d --as-of=2 --mode=exact --limit=7 --fill --having=hits:gt:5 --having=users:lt:9")...)
+		"--granularity=1d --as-of=2 --mode=exact --limit=7 --fill --totals --having=hits:gt:5 --having=users:lt:9")...)
 	for _, want := range []string{"view=v", "measures=hits,users", "group_by=page", "order_by=hits:desc",
 		"where=page:in:/,/a", "where=n:ge:7", "from=2024-05-01T02:00:00+02:00", "to=2024-05-02T00:00:00Z",
-		"time_zone=Europe/Berlin", "granularity=1d", "as_of=2", "mode=exact", "limit=7", "fill=true",
+		"time_zone=Europe/Berlin", "granularity=1d", "as_of=2", "mode=exact", "limit=7", "fill=true", "totals=true",
 		"having=hits:gt:5", "having=users:lt:9"} {
 		if !strings.Contains(request+"&", want+"&") {
 			t.Errorf("%s is not in %s: %s", want, request, stderr)

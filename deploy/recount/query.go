@@ -25,7 +25,7 @@ type queryCmd struct {
 	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
 	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
-	TimeZone    string       `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
+	TimeZone    string       `help:"IANA time zone of the windows; when empty, UTC."`
 	Where       []string     `short:"w" sep:"none" help:"Conditions, like \"page in (/, /a) and not (status >= 500)\"."`
 	Having      []string     `sep:"none" help:"Conditions on measures, like \"views > 10\"."`
 	OrderBy     []string     `short:"o" help:"Columns to order by, like name or name:desc."`
@@ -33,6 +33,7 @@ type queryCmd struct {
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
 	AsOf        *publication `help:"Number of the publication to read. Use --mode exact, or what is live is added."`
 	Fill        bool         `help:"Print windows without events too."`
+	Totals      bool         `help:"Also print the measures of all groups together."`
 	Explain     bool         `help:"Say how it was answered, with --format json."`
 	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
 	Plot        bool         `help:"Draw the first measure: bars, or a line of signs by time for each group."`
@@ -53,6 +54,9 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 	defer answer.Close()
 	err = c.print(std.out, newCanvas(std.out), answer)
 	if err == nil && c.Format != "json" { // The JSON answer contains its accuracy.
+		if len(answer.Totals) > 0 {
+			fmt.Fprintf(std.err, "totals %s\n", answer.Totals)
+		}
 		printAccuracy(std.err, &answer.Accuracy)
 	}
 	return err
@@ -92,6 +96,7 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill":  {strconv.FormatBool(c.Fill || c.Plot && c.Granularity != "all")},
 		"where": c.Where, "having": c.Having, "explain": {strconv.FormatBool(c.Explain)},
+		"totals": {strconv.FormatBool(c.Totals)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
 		if len(list) > 0 {

@@ -57,6 +57,8 @@ type Accuracy struct {
 	Retired uint64 `json:"retired_events,omitempty"`
 	// OutOfRange names the values that are null because they do not fit their type. It is empty otherwise.
 	OutOfRange []OutOfRange `json:"out_of_range,omitempty"`
+	// TotalsOutOfRange names the measures that are null in the totals because they do not fit their type.
+	TotalsOutOfRange []string `json:"totals_out_of_range,omitempty"`
 }
 
 // OutOfRange says in which rows of an answer a measure is null because its value does not fit its type:

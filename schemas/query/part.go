@@ -82,6 +82,17 @@ func (a *Acc) AddWide(hi int64, lo uint64) {
 	a.Hi += hi + int64(carry)
 }
 
+// AddFloats adds a sum of floats, which may be nil.
+func (a *Acc) AddFloats(sum *floatsum.Sum) {
+	if sum == nil {
+		return
+	}
+	if a.Sum == nil {
+		a.Sum = &floatsum.Sum{}
+	}
+	a.Sum.Merge(sum)
+}
+
 // Int64 returns the sum, and false when it does not fit.
 func (a *Acc) Int64() (int64, bool) {
 	v := int64(a.Lo)

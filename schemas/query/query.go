@@ -56,10 +56,11 @@ type Query struct {
 	Where       []Condition `json:"where,omitempty"`
 	Having      []Condition `json:"having,omitempty"` // on measures
 	OrderBy     []Order     `json:"order_by,omitempty"`
-	Limit       int         `json:"limit,omitempty"` // DefaultLimit when 0
-	Mode        Mode        `json:"mode,omitempty"`  // Merged when empty
-	AsOf        *uint64     `json:"as_of,omitempty"` // a kept publication; the newest when null
-	Fill        bool        `json:"fill,omitempty"`  // also return windows without events
+	Limit       int         `json:"limit,omitempty"`  // DefaultLimit when 0
+	Mode        Mode        `json:"mode,omitempty"`   // Merged when empty
+	AsOf        *uint64     `json:"as_of,omitempty"`  // a kept publication; the newest when null
+	Fill        bool        `json:"fill,omitempty"`   // also return windows without events
+	Totals      bool        `json:"totals,omitempty"` // also return the measures of all groups together
 	Explain     bool        `json:"explain,omitempty"`
 
 	Widened bool `json:"-"` // the range is not the one that the query names word for word
@@ -406,6 +407,19 @@ func (q *Query) Bound(s *Scan, begin, end int64) (*Query, *Scan, error) {
 	var err error
 	scan.Windows, err = bounded.windows(s.View.Cell)
 	return &bounded, &scan, err
+}
+
+// AllGroups returns a query for the measures of all groups and windows together, and its scan. Having is not applied.
+func (q *Query) AllGroups(s *Scan) (*Query, *Scan, error) {
+	all := &Query{View: q.View, Measures: q.Measures, From: q.From, To: q.To, TimeZone: q.TimeZone, Where: q.Where,
+		Limit: DefaultLimit, Mode: q.Mode, AsOf: q.AsOf}
+	scan := *s
+	scan.GroupBy = nil
+	scan.Having = nil
+	scan.Measures = s.Measures[:len(q.Measures):len(q.Measures)]
+	var err error
+	scan.Windows, err = all.windows(s.View.Cell)
+	return all, &scan, err
 }
 
 // widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so.

@@ -65,6 +65,28 @@ func TestQueryInEveryFormat(t *testing.T) {
 	}
 }
 
+// TestTotals: the totals are the row of the same query without groups, windows, having and limit.
+func TestTotals(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	_, whole := call(a, "POST", "/v1/query", strings.NewReplacer(`"granularity":"1h",`, "", `"group_by":["origin"]`,
+		`"group_by":[]`).Replace(hourly))
+	whole, _, _ = strings.Cut(strings.TrimPrefix(whole, `{"rows":[`), `],"accuracy"`)
+	asked := strings.Replace(hourly, "{", `{"totals":true,"limit":1,"having":[{"measure":"n","op":"gt","value":1}],`, 1)
+	res, body := call(a, "POST", "/v1/query", asked)
+	if !strings.Contains(body, `],"totals":`+whole+`,"accuracy":{`) || res.Header.Get("Recount-Totals") != whole {
+		t.Errorf("%s\nhas the header %s, want totals %s", body, res.Header.Get("Recount-Totals"), whole)
+	}
+	res, body = call(a, "POST", "/v1/query", asked, "Accept", "text/csv")
+	if res.Header.Get("Recount-Totals") != whole || strings.Count(body, "\r\n") != 2 {
+		t.Errorf("csv: %s\nhas the header %s, want %s", body, res.Header.Get("Recount-Totals"), whole)
+	}
+	if res, body = call(a, "POST", "/v1/query", hourly); res.Header["Recount-Totals"] != nil ||
+		strings.Contains(body, "totals") {
+		t.Errorf("totals that nobody asked for: %s", body)
+	}
+}
+
 // TestProblems lists wrong requests with the status and code of their answers.
 func TestProblems(t *testing.T) {
 	t.Parallel()

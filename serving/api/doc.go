@@ -13,7 +13,7 @@
 // It accepts the same query as POST, as parameters:
 //
 //	view, from, to, granularity, time_zone, limit, mode, as_of   as in JSON, once each
-//	fill                       true or false
+//	fill, totals               true or false
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
 //	where, having              repeated: conditions as a text (query.ParseWhere), all of which have to hold

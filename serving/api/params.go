@@ -26,8 +26,8 @@ func invalid(field, format string, args ...any) error {
 // queryParameters says of each parameter of GET /v1/query whether it may be repeated.
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
-	"as_of": false, "fill": false, "explain": false, "measures": true, "group_by": true, "order_by": true,
-	"where": true, "having": true,
+	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "group_by": true,
+	"order_by": true, "where": true, "having": true,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
@@ -53,7 +53,7 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		View: values.Get("view"), Measures: p.list("measures"),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
-		AsOf: p.asOf(), Fill: p.bool("fill"), Explain: p.bool("explain"),
+		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
 	}
 	q.Where = p.conditions("where", query.ParseWhere)
 	q.Having = p.conditions("having", query.ParseHaving)

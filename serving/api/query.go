@@ -15,6 +15,7 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/problem"
 	"recount/schemas/query"
+	"recount/serving/encode"
 	"recount/serving/merge"
 )
 
@@ -101,8 +102,8 @@ func checkExplain(q *query.Query, f format, principal access.Principal) error {
 	return nil
 }
 
-// write sends the answer. The accuracy is also sent as a header, for formats that have no place
-// for it.
+// write sends the answer. The accuracy and the totals are also sent as headers, for formats that have no place
+// for them.
 func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 	accuracy, err := json.Marshal(answer.Accuracy)
 	if err != nil {
@@ -113,6 +114,9 @@ func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept")
 	h.Set("Recount-Accuracy", string(accuracy))
+	if answer.Totals != nil {
+		h.Set("Recount-Totals", string(encode.Totals(answer)))
+	}
 	return clientGone(f.write(w, answer))
 }
 

@@ -4,7 +4,7 @@
 //
 // # JSON
 //
-//	{"rows":[{"time":…,"origin":…,"flights":…,"live":{…},"bounds":{…}},…],"accuracy":{…}}
+//	{"rows":[{"time":…,"origin":…,"flights":…,"live":{…},"bounds":{…}},…],"totals":{…},"accuracy":{…}}
 //
 // The member time is RFC 3339 in the query's time zone. It is absent with granularity all. The
 // member live has what the speed layer says of the row, without measures for which it has no value.
@@ -17,8 +17,9 @@
 // dimensions, the measures, and then for each measure <name>__live and, for a distinct count,
 // <name>__low and <name>__high. These last three are null in a row without a live part or without
 // sketch error. Declared names have no two underscores in sequence, so the names never collide.
-// The accuracy does not fit in a table. It is in the response header Recount-Accuracy, and
-// in Arrow also in the schema's metadata under "accuracy", and in Parquet in the file's.
+// The totals and the accuracy do not fit in a table. The totals are in the response header
+// Recount-Totals. The accuracy is in the response header Recount-Accuracy, and in Arrow also in the
+// schema's metadata under "accuracy", and in Parquet in the file's.
 //
 // In Parquet a time is an instant in UTC microseconds, and a decimal a FIXED_LEN_BYTE_ARRAY(16). A row group has 65,536
 // rows.

@@ -33,7 +33,11 @@ func JSON(w io.Writer, a *merge.Answer) error {
 	if err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}
-	buf = append(buf, `],"accuracy":`...)
+	buf = append(buf, ']')
+	if a.Totals != nil {
+		buf = append(append(buf, `,"totals":`...), Totals(a)...)
+	}
+	buf = append(buf, `,"accuracy":`...)
 	buf = append(buf, accuracy...)
 	if a.Explanation != nil {
 		explanation, err := json.Marshal(a.Explanation)
@@ -48,6 +52,9 @@ func JSON(w io.Writer, a *merge.Answer) error {
 	}
 	return nil
 }
+
+// Totals returns the totals of an answer that has them, as a row of JSON.
+func Totals(a *merge.Answer) []byte { return newJSONRow(a.Totals).append(nil, 0) }
 
 // jsonRow appends the rows of one answer.
 type jsonRow struct {

@@ -25,6 +25,8 @@ type Answer struct {
 	Explanation *query.Explanation
 	// Memory is what the answer holds until it is closed. It may be nil.
 	Memory *query.Share
+	// Totals has the measures of all groups together, as an answer of one row. It is nil unless the query asks for it.
+	Totals *Answer
 	rows   int
 }
 

@@ -52,6 +52,14 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	return a, nil
 }
 
+// SetTotals adds the totals, which Merge has made of a scan of all groups (query.AllGroups).
+func (a *Answer) SetTotals(totals *Answer) {
+	a.Totals = totals
+	for _, o := range totals.Accuracy.OutOfRange {
+		a.Accuracy.TotalsOutOfRange = append(a.Accuracy.TotalsOutOfRange, o.Measure)
+	}
+}
+
 // Bytes returns the memory that Merge needs besides its parts, at most: the index of the groups, their
 // order, and the answer's columns.
 func Bytes(scan *query.Scan, q *query.Query, batch, live *query.Part) int64 {

@@ -54,7 +54,8 @@ func drawQuery(t *rapid.T) *query.Query {
 			names = append(names, d)
 		}
 	}
-	all := rapid.SampledFrom([][]string{nil, nil, {"n"}, {"far", "late"}})
+	all := rapid.SampledFrom([][]string{nil, nil, {"n"}, {"far", "late"},
+		{"first", "mean", "short", "usual", "worst"}})
 	q.Measures = all.Draw(t, "measures")
 	for _, by := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID[string]).Draw(t, "order") {
 		if by != "time" || q.Granularity != "" {
@@ -147,6 +148,35 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	}
 	for i, r := range want {
 		checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
+	}
+	checkTotals(t, q, scan, events, cut, batch, live)
+}
+
+// checkTotals makes totals of parts and compares them with a naive grouping of all events in one group.
+func checkTotals(t *rapid.T, q *query.Query, scan *query.Scan, events []oracle.Event, cut int,
+	batch, live *query.Part) {
+	all, totals, err := q.AllGroups(scan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(totals.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct }) {
+		batch = oracle.Part(totals, events[:cut], oracle.Batch) // As the reader asks for it.
+	} else {
+		batch = Total(totals, batch)
+	}
+	a, err := Merge(totals, all, batch, Total(totals, live), query.Accuracy{})
+	if err != nil || a.Rows() != 1 {
+		t.Fatalf("%d rows of totals, %v", a.Rows(), err)
+	}
+	row := fillNaively(totals, oracle.Rows(totals, events))[0]
+	checkRow(t, totals, a, 0, row, oracle.Rows(totals, events[cut:]))
+	answer := &Answer{}
+	answer.SetTotals(a)
+	for _, m := range a.Measures {
+		named := slices.Contains(answer.Accuracy.TotalsOutOfRange, m.Name)
+		if named != isNamed(a.Accuracy.OutOfRange, m.Name, 0) {
+			t.Fatalf("%s is named out of range: %t", m.Name, named)
+		}
 	}
 }
 

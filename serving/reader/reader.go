@@ -326,6 +326,9 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		a.Accuracy.Exact = false
 	}
 	stop()
+	if err == nil && q.Totals {
+		err = r.addTotals(ctx, a, q, scan, state, batch, live.Part)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -488,6 +491,31 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 		return nil, nil
 	}
 	return nil, err
+}
+
+// addTotals adds the measures of all groups together to an answer. They are those of the parts that the answer was
+// merged from, except that exact distinct counts of groups cannot be united: the batch layer is asked for them again.
+func (r *Reader) addTotals(ctx context.Context, a *merge.Answer, q *query.Query, scan *query.Scan, state *record.State,
+	batch, live *query.Part) error {
+	all, totals, err := q.AllGroups(scan)
+	if err != nil {
+		return err
+	}
+	live = merge.Total(totals, live)
+	isDistinct := func(m query.Measure) bool { return m.Kind == catalog.Distinct }
+	if slices.ContainsFunc(totals.Measures, isDistinct) {
+		batch, err = r.batch(ctx, all, totals, state, live, nil)
+	} else {
+		batch = merge.Total(totals, batch)
+	}
+	if err != nil {
+		return err
+	}
+	answer, err := merge.Merge(totals, all, batch, live, query.Accuracy{})
+	if err == nil {
+		a.SetTotals(answer)
+	}
+	return err
 }
 
 // SketchWindows returns the windows in which the speed layer has values of distinct measures.

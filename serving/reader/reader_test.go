@@ -42,6 +42,7 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 		w.step()
 		q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start,
 			To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
+		q.Totals = w.rng.IntN(2) == 0
 		q.Mode = []query.Mode{query.Merged, query.Merged, query.Exact, query.Live}[w.rng.IntN(4)]
 		if w.rng.IntN(5) == 0 {
 			n := uint64(w.rng.IntN(len(w.states) + 2))
@@ -111,14 +112,32 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 		if i == a.Rows() {
 			return fmt.Errorf("no row for %v", r.Keys)
 		}
-		for j, m := range a.Measures {
-			want := r.Measure(scan.Measures[j])
-			if m.Bounded(i) && m.Low[i] <= want.(int64) && want.(int64) <= m.High[i] {
-				continue
-			}
-			if !m.Value.Null[i] && want != m.Value.Ints[i] || m.Value.Null[i] != (want == nil) {
-				return fmt.Errorf("%s of %v: got %d, want %v", m.Name, r.Keys, m.Value.Ints[i], want)
-			}
+		if err := checkMeasures(scan, a, i, r); err != nil {
+			return err
+		}
+	}
+	switch {
+	case q.Totals != (a.Totals != nil):
+		return fmt.Errorf("totals: %t, want %t", a.Totals != nil, q.Totals)
+	case !q.Totals:
+		return nil
+	}
+	_, totals, err := q.AllGroups(scan)
+	if err != nil {
+		return err
+	}
+	return checkMeasures(totals, a.Totals, 0, append(oracle.Rows(totals, events), &oracle.Row{})[0])
+}
+
+// checkMeasures compares a row of an answer with a naive one.
+func checkMeasures(scan *query.Scan, a *merge.Answer, i int, r *oracle.Row) error {
+	for j, m := range a.Measures {
+		want := r.Measure(scan.Measures[j])
+		if m.Bounded(i) && m.Low[i] <= want.(int64) && want.(int64) <= m.High[i] {
+			continue
+		}
+		if !m.Value.Null[i] && want != m.Value.Ints[i] || m.Value.Null[i] != (want == nil) {
+			return fmt.Errorf("%s of %v: got %d, want %v", m.Name, r.Keys, m.Value.Ints[i], want)
 		}
 	}
 	return nil
