@@ -67,7 +67,8 @@ func (w *world) checkSnapshot(t *stored, s *storedSnapshot, want map[string]*rec
 			w.tb.Fatalf("snapshot %d says of %s %v, the record %+v", s.id, path, file, o)
 		}
 		if sizes, found := file["column_sizes"].([]any); !found || len(sizes) > 0 {
-			w.tb.Fatalf("snapshot %d has the column sizes %v of %s, want an empty list", s.id, file["column_sizes"], path)
+			w.tb.Fatalf("snapshot %d has the column sizes %v of %s, want an empty list",
+				s.id, file["column_sizes"], path)
 		}
 		micros := func(bounds string) int64 {
 			b := file[bounds].([]any)[0].(map[string]any)

@@ -39,8 +39,8 @@ func (s *Server) checkLog(ctx context.Context) error {
 // checkTally names the partitions that hold a message that cannot be read.
 func (s *Server) checkTally(context.Context) error { return s.tally.unreadable() }
 
-// checkLanding names the partitions that have stopped landing or fail for minutes. Their log fills up until it accepts no more. If the log
-// has lost the messages that should land next, checkLanding also says how to give them up (C7).
+// checkLanding names the partitions that have stopped landing or fail for minutes. Their log fills up until it accepts
+// no more. If the log has lost the messages that should land next, checkLanding also says how to give them up (C7).
 func (s *Server) checkLanding(ctx context.Context) error {
 	if s.lander == nil {
 		return nil

@@ -97,8 +97,8 @@ func TestLostObjectIsRebuilt(t *testing.T) {
 	srv.stop(t)
 }
 
-// TestLongestTypesLand sends events of the longest type names. Escaped, they are too long for a file name. They must land
-// and count, and the lake must list the keys that every other store has.
+// TestLongestTypesLand sends events of the longest type names. Escaped, they are too long for a file name. They must
+// land and count, and the lake must list the keys that every other store has.
 func TestLongestTypesLand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
