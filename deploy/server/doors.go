@@ -160,6 +160,9 @@ func (s *Server) listen(context.Context) error {
 	if s.keys != nil {
 		authenticate = s.keys.Authenticate
 	}
+	if s.cfg.HTTP.AccessLog > 0 {
+		authenticate = noteTenants(authenticate)
+	}
 	public, admin, err := mount(s.handlers(), authenticate, s.cfg.Admin.Listen != "")
 	if err != nil {
 		return err
@@ -215,7 +218,7 @@ func (c *Config) checkDoors() error {
 }
 
 func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error {
-	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, h, s.logger)}
+	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, name, h, s.logger)}
 	if t.CertFile != "" {
 		c, err := openCertificate(t, s.logger)
 		if err != nil {

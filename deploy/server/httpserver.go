@@ -22,6 +22,7 @@ type HTTPConfig struct {
 	BodyTimeout    time.Duration
 	WriteTimeout   time.Duration
 	IdleTimeout    time.Duration
+	AccessLog      int // one in so many requests is logged; 0 for none
 }
 
 // DefaultHTTPConfig accepts slow clients. Connections that send nothing but headers hold at most
@@ -47,6 +48,8 @@ func (c *HTTPConfig) Settings() []setting.Setting {
 			"Longest time a client may take to receive an answer, from its first byte on.", &c.WriteTimeout),
 		setting.Duration("http.idle_timeout", timeout, "Longest time a connection may stay open between requests.",
 			&c.IdleTimeout),
+		setting.Count("http.access_log", "requests", setting.Range(0, 1_000_000_000), "One in so many requests is "+
+			"logged, and each that is answered with a status of 500 or more; 1 logs all, and 0 none.", &c.AccessLog),
 	}
 }
 
@@ -71,7 +74,7 @@ func affordable(cfg HTTPConfig, logger *slog.Logger) HTTPConfig {
 
 // newServer returns the HTTP server over a handler of all paths. It speaks HTTP/1.1 only. HTTP/2
 // without TLS is for proxies, which speak 1.1 too, and its streams would need limits of their own.
-func newServer(cfg HTTPConfig, mux http.Handler, logger *slog.Logger) *http.Server {
+func newServer(cfg HTTPConfig, address string, mux http.Handler, logger *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	sameOrigin := http.NewCrossOriginProtection()
@@ -79,8 +82,15 @@ func newServer(cfg HTTPConfig, mux http.Handler, logger *slog.Logger) *http.Serv
 		problem.Write(w, problem.New(http.StatusForbidden, problem.CrossOrigin,
 			"a web page of another origin may not send this request; send it from the server's own origin"))
 	}))
+	if cfg.AccessLog > 0 {
+		mux = noteRoute(mux)
+	}
+	handler := front(cfg, sameOrigin.Handler(mux))
+	if cfg.AccessLog > 0 {
+		handler = (&accessLog{logger: logger, address: address, oneIn: cfg.AccessLog}).over(handler)
+	}
 	return &http.Server{
-		Handler:                      problem.Identify(front(cfg, sameOrigin.Handler(mux))),
+		Handler:                      problem.Identify(handler),
 		ReadHeaderTimeout:            cfg.HeaderTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
 		MaxHeaderBytes:               cfg.MaxHeader,

@@ -20,8 +20,10 @@ import (
 const short = 100 * time.Millisecond
 
 func shortHeader(c *HTTPConfig) { c.HeaderTimeout = short }
-func shortBody(c *HTTPConfig)   { c.BodyTimeout = short }
 func shortWrite(c *HTTPConfig)  { c.WriteTimeout = 10 * short } // The status has to be sent before it ends.
+
+// shortBody logs requests too: the deadline has to reach the connection through what notes the answer.
+func shortBody(c *HTTPConfig) { c.BodyTimeout, c.AccessLog = short, 1 }
 
 // listenHTTP serves a handler as a Server does and returns its address.
 func listenHTTP(t *testing.T, cfg HTTPConfig, handler http.HandlerFunc) (addr string, reg *prometheus.Registry) {
@@ -31,7 +33,7 @@ func listenHTTP(t *testing.T, cfg HTTPConfig, handler http.HandlerFunc) (addr st
 		t.Fatal(err)
 	}
 	reg = prometheus.NewRegistry()
-	srv := newServer(cfg, handler, slog.New(slog.DiscardHandler))
+	srv := newServer(cfg, "public", handler, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(limitConnections(l, cfg, reg)) }()
 	t.Cleanup(func() {

@@ -1,6 +1,9 @@
 package server
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,8 +14,8 @@ import (
 	"recount/schemas/catalog"
 )
 
-// TestSQLDoor counts an event and asks for it with ClickHouse's driver. It is not parallel: a process has one embedded
-// ClickHouse.
+// TestSQLDoor counts an event and asks for it with ClickHouse's driver. Both addresses log their requests. It is not
+// parallel: a process has one embedded ClickHouse.
 func TestSQLDoor(t *testing.T) {
 	cfg := bareConfig(t)
 	cfg.SQLDoor.Listen = "127.0.0.1:0"
@@ -20,11 +23,13 @@ func TestSQLDoor(t *testing.T) {
 		Fields: []catalog.Field{{Name: "page", Type: catalog.String}}}}
 	cfg.Views = map[string]*catalog.View{"visits": {Name: "visits", Event: "visit", Cell: time.Minute,
 		Dimensions: []string{"page"}, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}}
-	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
+	cfg.HTTP.AccessLog = 1
+	var log bytes.Buffer
+	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, s)
+	stop := run(t, s)
 	post, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/v1/events",
 		strings.NewReader(`{"specversion":"1.0","type":"visit","source":"s","id":"1","data":{"page":"/a"}}`))
 	if err != nil {
@@ -61,5 +66,14 @@ func TestSQLDoor(t *testing.T) {
 		if err := conn.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", sql, err, want)
 		}
+	}
+	stop()
+	want := map[string]bool{"public POST /v1/events default 200": true, "sql POST / default 200": true,
+		"sql POST / default 404": true}
+	for _, l := range accessLines(t, log.String()) {
+		delete(want, fmt.Sprintf("%s %s %s %s %d", l.Address, l.Method, l.Route, l.Tenant, l.Status))
+	}
+	if len(want) > 0 {
+		t.Errorf("no line says %v in %s", want, log.String())
 	}
 }
