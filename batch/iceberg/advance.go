@@ -129,12 +129,12 @@ func (a *attempt) writeManifest(ctx context.Context, entries []*entry, n int64) 
 	if err != nil {
 		return nil, err
 	}
-	m.Path, err = a.put(ctx, fmt.Sprintf("files-%d-%016x.avro", n, rand.Uint64()), raw)
+	m.Path, err = a.putNew(ctx, fmt.Sprintf("files-%d-%016x.avro", n, rand.Uint64()), raw)
 	return m, err
 }
 
-// put stores a file under a name that no other attempt uses, and returns its path.
-func (a *attempt) put(ctx context.Context, name string, raw []byte) (path string, err error) {
+// putNew stores a file under a name that no other attempt uses, and returns its path.
+func (a *attempt) putNew(ctx context.Context, name string, raw []byte) (path string, err error) {
 	key := a.folder + name
 	return a.w.cfg.Store.URL(key), a.w.cfg.Store.Put(ctx, key, bytes.NewReader(raw), int64(len(raw)))
 }
@@ -150,7 +150,7 @@ func (a *attempt) writeSnapshot(ctx context.Context, state *record.State, added 
 	if err != nil {
 		return err
 	}
-	s.ManifestList, err = a.put(ctx, fmt.Sprintf("snap-%d-%016x.avro", s.ID, rand.Uint64()), raw)
+	s.ManifestList, err = a.putNew(ctx, fmt.Sprintf("snap-%d-%016x.avro", s.ID, rand.Uint64()), raw)
 	return err
 }
 

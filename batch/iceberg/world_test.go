@@ -399,8 +399,8 @@ func (w *world) decodeAvro(raw []byte) (out []map[string]any) {
 	}
 }
 
-// at returns the snapshot that a reader of publication n takes, or nil.
-func (s *stored) at(n uint64) *storedSnapshot {
+// snapshotAt returns the snapshot that a reader of publication n takes, or nil.
+func (s *stored) snapshotAt(n uint64) *storedSnapshot {
 	if s == nil {
 		return nil
 	}

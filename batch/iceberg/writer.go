@@ -314,10 +314,14 @@ func (a *attempt) location() string { return a.w.cfg.Store.URL(prefix + a.eventT
 // commit makes the table the given version, unless another process has created that version. The create-only write is
 // what commits: readers see the version before or this one.
 func (a *attempt) commit(ctx context.Context, version int64) (won bool, err error) {
-	raw, err := json.MarshalIndent(a.table, "", " ")
-	if err != nil {
+	var document bytes.Buffer
+	encoder := json.NewEncoder(&document)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(a.table); err != nil {
 		return false, err
 	}
+	raw := document.Bytes()
 	key := a.folder + metadataName(version)
 	if err := a.w.cfg.Store.CreateOnce(ctx, key, raw); err != nil {
 		there, readErr := a.w.cfg.Store.Get(ctx, key)

@@ -63,8 +63,12 @@ func seriesOf(t *testing.T, registry prometheus.Gatherer) map[string]bool {
 			has[name] = true
 			for _, m := range f.GetMetric() {
 				for _, l := range m.GetLabel() {
-					has[name+"{"+l.GetName()+"}"] = true
-					has[fmt.Sprintf("%s{%s=%q}", name, l.GetName(), l.GetValue())] = true
+					label := l.GetName()
+					if label == "job" { // Prometheus has a label of this name, and renames ours.
+						label = "exported_job"
+					}
+					has[name+"{"+label+"}"] = true
+					has[fmt.Sprintf("%s{%s=%q}", name, label, l.GetValue())] = true
 				}
 			}
 		}
@@ -104,7 +108,6 @@ func wantDashboardMetrics(t *testing.T, registry prometheus.Gatherer) {
 // renames the label job, because each target has one.
 func unknown(has map[string]bool, expr string, found [][]string) (missing []string) {
 	someHas := func(label string) bool {
-		label = strings.TrimPrefix(label, "exported_")
 		return label == "instance" || slices.ContainsFunc(found, func(m []string) bool {
 			return has[m[1]+"{"+label+"}"]
 		})

@@ -23,7 +23,10 @@ func shortHeader(c *HTTPConfig) { c.HeaderTimeout = short }
 func shortWrite(c *HTTPConfig)  { c.WriteTimeout = 10 * short } // The status has to be sent before it ends.
 
 // shortBody logs requests too: the deadline has to reach the connection through what notes the answer.
-func shortBody(c *HTTPConfig) { c.BodyTimeout, c.AccessLog = short, 1 }
+func shortBody(c *HTTPConfig) {
+	c.BodyTimeout = short
+	c.AccessLog = 1
+}
 
 // listenHTTP serves a handler as a Server does and returns its address.
 func listenHTTP(t *testing.T, cfg HTTPConfig, handler http.HandlerFunc) (addr string, reg *prometheus.Registry) {

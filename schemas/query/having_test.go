@@ -148,8 +148,10 @@ func TestWideCompares(t *testing.T) {
 		number := rapid.Custom(func(t *rapid.T) Wide {
 			return Wide{rapid.Int64Range(-1, 1).Draw(t, "high"), rapid.Uint64().Draw(t, "low")}
 		})
-		a, b := number.Draw(t, "a"), number.Draw(t, "b")
-		if got, want := a.Compare(b), decimal.Sum(a.High, a.Low).Cmp(decimal.Sum(b.High, b.Low)); got != want {
+		a := number.Draw(t, "a")
+		b := number.Draw(t, "b")
+		got := a.Compare(b)
+		if want := decimal.Sum(a.High, a.Low).Cmp(decimal.Sum(b.High, b.Low)); got != want {
 			t.Fatalf("%v and %v: got %d, want %d", a, b, got, want)
 		}
 	})

@@ -149,7 +149,7 @@ func (t *Test) Text(s string) bool {
 	case OneOf:
 		_, is = slices.BinarySearch(t.Texts, s)
 	case Within:
-		is = within(t, s)
+		is = isWithin(t, s)
 	case AtStart:
 		is = strings.HasPrefix(s, t.Part)
 	case AtEnd:
@@ -169,15 +169,15 @@ func (t *Test) Int(n int64) bool {
 	case OneOf:
 		_, is = slices.BinarySearch(t.Ints, n)
 	case Within:
-		is = within(t, n)
+		is = isWithin(t, n)
 	case Present:
 		is = true
 	}
 	return is != t.Negated
 }
 
-// within reports whether a value is between the ends of the test.
-func within[T string | int64](t *Test, v T) bool {
+// isWithin reports whether a value is between the ends of the test.
+func isWithin[T string | int64](t *Test, v T) bool {
 	if t.Low != nil {
 		if c := cmp.Compare(v, t.Low.Value.(T)); c < 0 || c == 0 && t.Low.Open {
 			return false

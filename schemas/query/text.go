@@ -253,7 +253,7 @@ func (r *textReader) comparison() (Condition, error) {
 		return c, err
 	case r.word("between"):
 		c.Op = Between
-		c.Values, err = r.between()
+		c.Values, err = r.readEnds()
 		return c, err
 	case r.word("exists"):
 		c.Op = Exists
@@ -324,8 +324,8 @@ func (r *textReader) list() ([]any, error) {
 	}
 }
 
-// between reads the ends of a range.
-func (r *textReader) between() ([]any, error) {
+// readEnds reads the ends of a range.
+func (r *textReader) readEnds() ([]any, error) {
 	low, err := r.value()
 	if err != nil {
 		return nil, err

@@ -132,9 +132,11 @@ func (r *resolver) resolve(c *Condition, place string, depth int) error {
 		c.Not = &inner
 		return r.resolve(c.Not, place+".not", depth+1)
 	}
-	name, list := "and", &c.And
+	name := "and"
+	list := &c.And
 	if c.Or != nil {
-		name, list = "or", &c.Or
+		name = "or"
+		list = &c.Or
 	}
 	if len(*list) == 0 {
 		return invalid(place, "%s is empty; give it conditions, or leave it out", name)
@@ -222,12 +224,17 @@ func (c *Condition) resolve(place string) error {
 
 // takeValues moves Value into Values, and checks how many there are.
 func (c *Condition) takeValues(place string) error {
-	least, most, need := 1, 1, "one value"
+	least := 1
+	most := 1
+	need := "one value"
 	switch c.Op {
 	case In, NotIn:
-		most, need = MaxValues, fmt.Sprintf("values: 1 to %d of them", MaxValues)
+		most = MaxValues
+		need = fmt.Sprintf("values: 1 to %d of them", MaxValues)
 	case Between:
-		least, most, need = 2, 2, "values: the lowest and the highest"
+		least = 2
+		most = 2
+		need = "values: the lowest and the highest"
 	default:
 		if len(c.Values) == 0 {
 			c.Values = []any{c.Value}

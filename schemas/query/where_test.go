@@ -130,7 +130,8 @@ func TestWrongTexts(t *testing.T) {
 		{"delay = 1" + strings.Repeat(" and delay = 1", MaxConditions), "more than 256 conditions; write"},
 		{"delay in (1" + strings.Repeat(",1", MaxValues) + ")", "more than 10000 values"},
 	} {
-		text, want := c[0], c[1]
+		text := c[0]
+		want := c[1]
 		_, err := read(text)
 		var wrong *Error
 		if !errors.As(err, &wrong) || !strings.HasPrefix(wrong.Field, "where") || !strings.Contains(wrong.Msg, want) {
@@ -259,10 +260,12 @@ func TestNotIsTheComplement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, not := predicateOf(where), predicateOf([]Condition{{Not: &where[0]}})
+		p := predicateOf(where)
+		not := predicateOf([]Condition{{Not: &where[0]}})
 		text := rapid.String().Draw(t, "origin")
 		number := rapid.Int64().Draw(t, "delay")
-		noText, noNumber := rapid.Bool().Draw(t, "no origin"), rapid.Bool().Draw(t, "no delay")
+		noText := rapid.Bool().Draw(t, "no origin")
+		noNumber := rapid.Bool().Draw(t, "no delay")
 		over := rapid.Bool().Draw(t, "overflowed")
 		of := func(test *Test) Verdict {
 			switch {
@@ -273,7 +276,8 @@ func TestNotIsTheComplement(t *testing.T) {
 			}
 			return test.VerdictOf(test.Int(number), false)
 		}
-		is, isNot := p.Verdict(of), not.Verdict(of)
+		is := p.Verdict(of)
+		isNot := not.Verdict(of)
 		if is&Holds == isNot&Holds || (is&Possible == 0) != (isNot&Certain != 0) || (is&Certain == 0) !=
 			(isNot&Possible != 0) || is&Certain != 0 && is&Holds == 0 || is&Holds != 0 && is&Possible == 0 {
 			t.Fatalf("%s: %b, and %b of its negation", raw, is, isNot)

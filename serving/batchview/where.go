@@ -79,13 +79,13 @@ func (st *statement) comparison(t *query.Test) string {
 	case query.Inside:
 		return text("position", " > 0")
 	case query.Within:
-		return "ifNull(" + st.within(column, t) + ", 0)"
+		return "ifNull(" + st.rangeOf(column, t) + ", 0)"
 	}
 	return st.oneOf(column, t)
 }
 
-// within returns the predicate of values between the ends of a test. It may be null.
-func (st *statement) within(column string, t *query.Test) string {
+// rangeOf returns the predicate of values between the ends of a test. It may be null.
+func (st *statement) rangeOf(column string, t *query.Test) string {
 	var ends []string
 	add := func(e *query.End, operator string) {
 		if e == nil {
@@ -131,10 +131,12 @@ const foldedBytes = 512 << 10
 func (st *statement) inTexts(column string, texts []string) string {
 	const offset = 16 // Each text has one in the column that holds the list.
 	var parts []string
-	first, size := 0, 0
+	first := 0
+	size := 0
 	add := func(end int) {
 		parts = append(parts, column+" IN "+st.param(texts[first:end], "Array(String)"))
-		first, size = end, 0
+		first = end
+		size = 0
 	}
 	for i, text := range texts {
 		if size += len(text) + offset; size > foldedBytes && i > first {

@@ -24,10 +24,16 @@ func (g *groups) keep(having []query.Condition, columns []column) {
 		if !allHold(having, values) {
 			continue
 		}
-		g.window[kept], g.batch[kept], g.live[kept], g.keyRow[kept] = g.window[i], g.batch[i], g.live[i], g.keyRow[i]
+		g.window[kept] = g.window[i]
+		g.batch[kept] = g.batch[i]
+		g.live[kept] = g.live[i]
+		g.keyRow[kept] = g.keyRow[i]
 		kept++
 	}
-	g.window, g.batch, g.live, g.keyRow = g.window[:kept], g.batch[:kept], g.live[:kept], g.keyRow[:kept]
+	g.window = g.window[:kept]
+	g.batch = g.batch[:kept]
+	g.live = g.live[:kept]
+	g.keyRow = g.keyRow[:kept]
 }
 
 // markColumns marks the columns that conditions compare.

@@ -44,7 +44,8 @@ func (sc *scanner) setWhere(v *viewPlan) error {
 
 // newWhere returns the node of a predicate, and adds its columns.
 func (sc *scanner) newWhere(p *query.Predicate) *whereNode {
-	dimension, alone := "", true
+	dimension := ""
+	alone := true
 	p.Tests(func(t *query.Test) {
 		alone = alone && (dimension == "" || dimension == t.Dimension)
 		dimension = t.Dimension

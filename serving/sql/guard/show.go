@@ -7,11 +7,11 @@ import "strings"
 func (st *Statement) translate(tokens []token, own string) ([]token, error) {
 	r := &words{rest: tokens, own: own}
 	switch {
-	case r.take("SHOW"):
+	case r.readWord("SHOW"):
 		return r.show(st)
-	case r.take("DESCRIBE") || r.take("DESC"):
+	case r.readWord("DESCRIBE") || r.readWord("DESC"):
 		return r.describe(st)
-	case r.take("EXISTS"):
+	case r.readWord("EXISTS"):
 		return r.exists()
 	}
 	return tokens, nil
@@ -23,8 +23,8 @@ type words struct {
 	own  string // the client's database
 }
 
-// take reads one of some words, if it comes next.
-func (r *words) take(choices ...string) bool {
+// readWord reads one of some words, if it comes next.
+func (r *words) readWord(choices ...string) bool {
 	for _, w := range choices {
 		if len(r.rest) > 0 && r.rest[0].isWord(w) {
 			r.rest = r.rest[1:]
@@ -70,13 +70,13 @@ func (r *words) database(name string) string {
 func (r *words) end(order string) (string, bool) {
 	sql := ""
 	operator := ""
-	if r.take("NOT") {
+	if r.readWord("NOT") {
 		operator = "NOT "
 	}
 	switch {
-	case r.take("LIKE"):
+	case r.readWord("LIKE"):
 		operator += "LIKE"
-	case r.take("ILIKE"):
+	case r.readWord("ILIKE"):
 		operator += "ILIKE"
 	}
 	if operator != "" {
@@ -87,7 +87,7 @@ func (r *words) end(order string) (string, bool) {
 		r.rest = r.rest[1:]
 	}
 	sql += " ORDER BY " + order
-	if r.take("LIMIT") {
+	if r.readWord("LIMIT") {
 		if len(r.rest) == 0 || r.rest[0].kind != word || strings.Trim(r.rest[0].text, "0123456789") != "" {
 			return "", false
 		}
@@ -106,14 +106,14 @@ const (
 
 // show reads what follows SHOW.
 func (r *words) show(st *Statement) ([]token, error) {
-	r.take("EXTENDED")
-	full := r.take("FULL")
+	r.readWord("EXTENDED")
+	full := r.readWord("FULL")
 	begin := ""
 	order := "name"
 	switch {
-	case r.take("DATABASES", "SCHEMAS"):
+	case r.readWord("DATABASES", "SCHEMAS"):
 		begin = "SELECT name FROM system.databases WHERE 1"
-	case r.take("TABLES"):
+	case r.readWord("TABLES"):
 		database, ok := r.from(r.own)
 		if !ok {
 			return nil, refuse("%s", showUsage)
@@ -123,7 +123,7 @@ func (r *words) show(st *Statement) ([]token, error) {
 			begin += ", engine"
 		}
 		begin += " FROM system.tables WHERE database = '" + database + "'"
-	case r.take("COLUMNS", "FIELDS") && r.take("FROM", "IN"):
+	case r.readWord("COLUMNS", "FIELDS") && r.readWord("FROM", "IN"):
 		database, table, ok := r.table()
 		if ok {
 			database, ok = r.from(database)
@@ -134,9 +134,9 @@ func (r *words) show(st *Statement) ([]token, error) {
 		st.describe(r.own, database, table)
 		begin = showColumns(full) + ofTable(database, table)
 		order = "position"
-	case r.take("FUNCTIONS"):
+	case r.readWord("FUNCTIONS"):
 		begin = "SELECT * FROM system.functions WHERE 1"
-	case r.take("SETTINGS"):
+	case r.readWord("SETTINGS"):
 		begin = "SELECT name, type, value FROM system.settings WHERE 1"
 	default:
 		return nil, refuse("%s", showUsage)
@@ -150,7 +150,7 @@ func (r *words) show(st *Statement) ([]token, error) {
 
 // from reads [FROM|IN database].
 func (r *words) from(otherwise string) (string, bool) {
-	if !r.take("FROM", "IN") {
+	if !r.readWord("FROM", "IN") {
 		return otherwise, true
 	}
 	name, ok := r.name()
@@ -185,7 +185,7 @@ func (st *Statement) describe(own, database, table string) {
 // describe reads what follows DESCRIBE.
 func (r *words) describe(st *Statement) ([]token, error) {
 	if len(r.rest) > 1 && isName(r.rest[1]) {
-		r.take("TABLE", "VIEW")
+		r.readWord("TABLE", "VIEW")
 	}
 	database, table, ok := r.table()
 	if !ok || len(r.rest) > 0 {
@@ -198,7 +198,7 @@ func (r *words) describe(st *Statement) ([]token, error) {
 
 // exists reads what follows EXISTS.
 func (r *words) exists() ([]token, error) {
-	if len(r.rest) > 1 && isName(r.rest[1]) && r.take("DATABASE") {
+	if len(r.rest) > 1 && isName(r.rest[1]) && r.readWord("DATABASE") {
 		if name, ok := r.name(); ok && len(r.rest) == 0 {
 			return split("SELECT toUInt8(count() > 0) AS result FROM system.databases WHERE name = '" +
 				r.database(name) + "'")
@@ -206,7 +206,7 @@ func (r *words) exists() ([]token, error) {
 		return nil, refuse("%s", existsUsage)
 	}
 	if len(r.rest) > 1 && isName(r.rest[1]) {
-		r.take("TABLE", "VIEW")
+		r.readWord("TABLE", "VIEW")
 	}
 	database, table, ok := r.table()
 	if !ok || len(r.rest) > 0 {
