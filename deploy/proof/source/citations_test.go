@@ -215,7 +215,7 @@ func eachText(t *testing.T, each func(path, text string)) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
+		if isInstalled(entry) {
 			return filepath.SkipDir
 		}
 		if extension := filepath.Ext(path); entry.IsDir() || extension != ".go" && extension != ".md" {

@@ -107,7 +107,7 @@ func eachFile(t *testing.T, each func(*token.FileSet, *ast.File)) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && entry.Name() == "node_modules" {
+		if isInstalled(entry) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(path, ".go") {
