@@ -119,7 +119,7 @@ var advice = map[int]string{
 	12:  "a parameter of an aggregate function is out of its range",
 	27:  "a text is not a value of the type; use a function that ends with OrNull, such as toInt64OrNull",
 	32:  "a text ends too early for its type",
-	36:  "an argument of a function, such as a unit, a format or a time zone, is not one that it knows",
+	36:  "an argument of a function, such as a unit or a format, is not one that it knows",
 	38:  "a text is no date, which is written as 2024-12-31; use toDateOrNull",
 	41:  "a text is no time, which is written as 2024-12-31 23:59:59; use parseDateTimeBestEffortOrNull",
 	44:  "an argument of a function must be a constant, or of another type",

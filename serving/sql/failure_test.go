@@ -20,7 +20,6 @@ func TestAdvice(t *testing.T) {
 	}{
 		{6, "SELECT toInt64(assumeNotNull(origin)) FROM flights", "OrNull"},
 		{12, "SELECT quantile(2)(n) FROM flights", "out of its range"},
-		{36, "SELECT toTimeZone(time, 'Mars/X') FROM flights", "time zone"},
 		{36, "SELECT dateDiff('lightyear', time, time) FROM flights", "unit"},
 		{38, "SELECT toDate(assumeNotNull(origin)) FROM flights", "toDateOrNull"},
 		{41, "SELECT n FROM flights WHERE time > 'yesterday'", "parseDateTimeBestEffortOrNull"},
