@@ -124,7 +124,7 @@ func (st *statement) oneOf(column string, t *query.Test) string {
 }
 
 // foldedBytes is the most that the texts of one IN take. From 1 MiB on ClickHouse does not fold the list into a
-// constant, and builds the set again for each block of rows, which takes fifty times as long.
+// constant, and builds the set again for each block of rows, which took 6 to 16 times as long over 20,000 rows.
 const foldedBytes = 512 << 10
 
 // inTexts returns the predicate that the column is one of the texts.

@@ -204,7 +204,7 @@ func TestEvents(t *testing.T) {
 	a.Close()
 }
 
-// TestEventsTellNothing asks for what is behind the tables of events, and for events of another tenant.
+// TestEventsTellNothing asks for what the tables of events are made of, and for events of another tenant.
 func TestEventsTellNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
