@@ -8,6 +8,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // How ClickHouse is probed. Its state changes after three probes in a row with another outcome, so one slow or lucky
@@ -42,6 +43,18 @@ func openProbe(opts *clickhouse.Options, place string) (*probe, error) {
 		return nil, err
 	}
 	return &probe{conn: conn, ping: conn.Ping, place: place}, nil
+}
+
+// collector says for Prometheus whether ClickHouse is down. An embedded one, which has no probe, is not.
+func (p *probe) collector() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_clickhouse_down",
+		Help: "1 while an external ClickHouse does not answer this process, whose queries then fail."},
+		func() float64 {
+			if p != nil && p.check(context.Background()) != nil {
+				return 1
+			}
+			return 0
+		})
 }
 
 // run probes ClickHouse until ctx ends.

@@ -86,11 +86,21 @@ func TestReadyNeedsClickHouse(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	ingest, _ := play(t, cfg, Ingest)
 	waitReady(t, serving, http.StatusOK, "")
+	wantMetric(t, serving, "recount_clickhouse_down 0")
 	if err := proxy.Close(); err != nil {
 		t.Fatal(err)
 	}
 	waitReady(t, serving, http.StatusServiceUnavailable, "clickhouse: the server at "+proxy.Addr()+"/recount has not")
+	wantMetric(t, serving, "recount_clickhouse_down 1")
 	waitReady(t, ingest, http.StatusOK, "")
+}
+
+// wantMetric fails unless /metrics has a line.
+func wantMetric(t *testing.T, s *Server, line string) {
+	t.Helper()
+	if _, body := ask(t, s.URL()+"/metrics"); !strings.Contains(body, "\n"+line+"\n") {
+		t.Errorf("/metrics has no line %q", line)
+	}
 }
 
 // waitReady waits until /readyz answers with a status and a text.

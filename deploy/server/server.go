@@ -181,8 +181,13 @@ func (s *Server) openEngines(ctx context.Context) (err error) {
 		return err
 	}
 	s.made = keepMissing(missing, s.cfg.DataDir)
-	s.engines, err = openEngines(ctx, s.cfg, s.logger, s.registry)
-	return err
+	if s.engines, err = openEngines(ctx, s.cfg, s.logger, s.registry); err != nil {
+		return err
+	}
+	if s.roles.Has(Serving) { // No other role asks ClickHouse whether it answers.
+		s.registry.MustRegister(s.engines.probe.collector())
+	}
+	return nil
 }
 
 func (s *Server) checkStored(ctx context.Context) error { return checkSameData(ctx, s.cfg, s.engines) }
