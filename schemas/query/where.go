@@ -95,8 +95,8 @@ type resolver struct {
 func (r *resolver) list(conditions []Condition, place string, depth int) ([]Condition, error) {
 	out := slices.Clone(conditions)
 	for i := range out {
-		at := place // Those of the query itself are told apart by their dimension.
-		if depth > 0 {
+		at := place // The only condition of a query needs no number.
+		if depth > 0 || len(out) > 1 {
 			at = fmt.Sprintf("%s[%d]", place, i)
 		}
 		if err := r.resolve(&out[i], at, depth); err != nil {

@@ -152,6 +152,7 @@ func TestWrongTrees(t *testing.T) {
 		{`[{"and":[` + leaf + `,{}]}]`, "where.and[1]: a condition has"},
 		{`[{"not":{"or":[{"not":{"dimension":"delay","op":"eq","value":"x"}}]}}]`, "where.not.or[0].not: delay: wrong"},
 		{`[{"and":[` + leaf + `],"or":[` + leaf + `]}]`, "where: a condition has"},
+		{`[` + leaf + `,{"dimension":"delay","op":"is","value":1}]`, `where[1]: unknown op "is"`},
 		{`[{"not":` + leaf + `,"op":"eq"}]`, "where: a condition has"},
 		{`[{"or":[]}]`, "where: or is empty; give it conditions, or leave it out"},
 		{`{"and":[]}`, "where: cannot unmarshal object; write an array"},

@@ -150,10 +150,18 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, what string, allo
 	large := bytes.NewBuffer(body)
 	if _, err := large.ReadFrom(rest); err != nil {
 		done()
+		discard(r.Body)
 		return nil, "", nil, bodyError(err)
 	}
 	return large.Bytes(), media, done, nil
 }
+
+// mostDiscarded is how much of a body is read that is too large. Many clients read an answer only after they have sent
+// the whole body, and see a broken pipe if the server stops reading before.
+const mostDiscarded = 4 * query.MaxBody
+
+// discard reads the rest of a body that is not used. An error changes nothing: the answer is about the body anyway.
+func discard(body io.Reader) { _, _ = io.CopyN(io.Discard, body, mostDiscarded) }
 
 // bodyError returns the problem for an error of reading a body, or nil.
 func bodyError(err error) error {
