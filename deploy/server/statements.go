@@ -40,7 +40,8 @@ func (s *Server) openStatements(ctx context.Context, parts *api.Parts, answers *
 		Events: &events.Store{Committed: s.publisher.CommittedIn, Open: s.openObject,
 			Workers: s.cfg.Batch.Workers},
 		Engine:        sql.Bound(sessions, places, limits.Timeout/2),
-		CellsDatabase: s.cfg.embeddedSQL().Database, Memory: memory, Limits: limits})
+		CellsDatabase: s.cfg.embeddedSQL().Database, Memory: memory, Limits: limits,
+		Shared: func() bool { return s.keys != nil && s.keys.Shared() }})
 	if err != nil {
 		return err
 	}

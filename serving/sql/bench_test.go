@@ -14,13 +14,16 @@ import (
 const benchCells = 1_000_000
 
 // fill writes cells of a tenant, and copies those of the version into the table peer, as ClickHouse alone stores them.
-func (f *fixture) fill(tenant string, cells int) {
+func (f *fixture) fill(tenant string, cells int) { f.fillFrom(tenant, 0, cells) }
+
+// fillFrom writes those of the cells of fill from one number to before another.
+func (f *fixture) fillFrom(tenant string, from, to int) {
 	f.exec(fmt.Sprintf(`INSERT INTO %s
 (_bucket, _ver, tenant, time, origin, delay, cancelled, _events, n, late__sum, late__n, tails__state)
 SELECT fromUnixTimestamp64Micro(%d + 3600000000 * intDiv(number, 1000), 'UTC') AS b, 4, '%s',
 b + INTERVAL (number %% 60) MINUTE, concat('airport-', toString(number %% 300)), number %% 7, number %% 2 = 0, 3, 3,
-number, 3, concat(char(1), reinterpretAsFixedString(xxHash64(number %% 100000))) FROM numbers(%d)`, f.table,
-		start.UnixMicro(), tenant, cells))
+number, 3, concat(char(1), reinterpretAsFixedString(xxHash64(number %% 100000))) FROM numbers(%d, %d)`, f.table,
+		start.UnixMicro(), tenant, from, to-from))
 }
 
 // BenchmarkRun runs statements over a million cells: with the whole way of a statement, and, as direct, the same

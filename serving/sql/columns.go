@@ -128,12 +128,19 @@ func measureStates(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []col
 }
 
 // selection is the SELECT of columns from the rows of a tenant in a table of cells. Without a table it has no rows.
+// key are its time and dimensions where the table may have rows of other tenants, and nil where it has none.
 //
 // ClickHouse moves the conditions of a statement into the views that it reads. There they would also be computed for
 // the rows of other tenants, and whether one fails, as a division by zero does, would say something about these rows.
-// No condition may be moved below a LIMIT. It costs that rows are not found by the index of the table. So it is left
-// out of a table without rows of others.
-func selection(columns []column, table, tenant, pinned string, allOfTenant bool) string {
+// No condition may be moved below a LIMIT. It costs that rows are not found by the index of the table.
+//
+// ClickHouse also reads a table in blocks, and what is left of a block tells how many rows of others it had. The format
+// Native shows blocks, a sum of floats depends on them in its last digits, and the order of rows follows from the parts
+// of the table. So the rows are sorted by all that tells them apart, by one thread, and a sort makes blocks of its own.
+// Rejected: to sort by time alone, because the order of equal rows then depends on the parts; to read in the order of
+// the table, because the merge of parts passes whole blocks on; and to join the blocks of a result, because a sum of
+// floats would have seen them before.
+func selection(columns []column, table, tenant, pinned string, key []column) string {
 	var b strings.Builder
 	b.WriteString("SELECT ")
 	for i, c := range columns {
@@ -143,7 +150,7 @@ func selection(columns []column, table, tenant, pinned string, allOfTenant bool)
 		from := c.from
 		if table == "" {
 			from = "defaultValueOfTypeName(" + text(c.Type) + ")"
-		} else if inner, found := strings.CutPrefix(c.Type, "LowCardinality("); found && !allOfTenant {
+		} else if inner, found := strings.CutPrefix(c.Type, "LowCardinality("); found && key != nil {
 			// The dictionary of a part has the values of all tenants, and some functions compute with all of it. An
 			// error would tell that a value of another tenant is too long, or is no number.
 			from = "CAST(" + from + ", " + text(strings.TrimSuffix(inner, ")")) + ")"
@@ -154,8 +161,13 @@ func selection(columns []column, table, tenant, pinned string, allOfTenant bool)
 		return b.String() + " WHERE 0"
 	}
 	barrier := ""
-	if !allOfTenant {
-		barrier = " LIMIT 18446744073709551615"
+	if key != nil {
+		var sorted []string
+		for _, c := range key {
+			sorted = append(sorted, c.from)
+		}
+		barrier = " ORDER BY " + strings.Join(sorted, ", ") +
+			" LIMIT 18446744073709551615 SETTINGS max_threads = 1, optimize_read_in_order = 0"
 	}
 	return fmt.Sprintf("%s FROM %s AS cells WHERE cells.%s = %s AND %s%s", b.String(), table, sqlschema.ColTenant,
 		text(tenant), pinned, barrier)

@@ -34,6 +34,11 @@
 // columns that the statement names, and the events of the tenant alone. So no path and no key of the lake is in any
 // text that the engine has, and nothing of other tenants is in its memory.
 //
+// # What others have
+//
+// A result is the same whether other tenants have rows in a table or not, to its last byte: the rows of a view are
+// sorted into blocks of their own (selection), and those of events are inserted in blocks of their own.
+//
 // Rejected: to copy the pinned rows into temporary tables. It would read all columns of all rows for every statement.
 // Also rejected: additional_table_filters. A subquery can override it in its SETTINGS.
 package sql

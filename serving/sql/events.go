@@ -95,7 +95,9 @@ func mentioned(columns []column, reads *guard.Reads) []column {
 	return used
 }
 
-// insertBytes is how much data of events one INSERT has.
+// insertBytes is how much data of events one INSERT has. An INSERT ends with the row that reaches it, and not with the
+// rows that were read together: a table shows its INSERTs as blocks, and how many rows of other tenants were among
+// those that were read is none of this tenant's business.
 const insertBytes = 4 << 20
 
 // textMemory is what a text needs in the engine besides its bytes.
@@ -154,6 +156,7 @@ func eventsError(ctx context.Context, err error) error {
 
 func (l *loading) add(ctx context.Context, rows *query.EventRows) error {
 	var writers []cellWriter
+	var texts int64 // in a row
 	for _, c := range l.columns {
 		if c.Name == colCopy {
 			writers = append(writers, flagWriter(rows.Copies))
@@ -165,7 +168,7 @@ func (l *loading) add(ctx context.Context, rows *query.EventRows) error {
 		}
 		writers = append(writers, w)
 		if strings.Contains(c.Type, "String") {
-			l.texts += int64(len(rows.Wanted))
+			texts++
 		}
 	}
 	for _, row := range rows.Lost.Rows(l.fields()) {
@@ -180,11 +183,15 @@ func (l *loading) add(ctx context.Context, rows *query.EventRows) error {
 		for _, write := range writers {
 			l.rows = write(l.rows, row)
 		}
+		l.texts += texts
+		if len(l.rows) < insertBytes {
+			continue
+		}
+		if err := l.flush(ctx); err != nil {
+			return err
+		}
 	}
-	if len(l.rows) < insertBytes {
-		return nil
-	}
-	return l.flush(ctx)
+	return nil
 }
 
 // fields returns the names of the columns.

@@ -36,6 +36,7 @@ type fixture struct {
 	live       []oracle.Event
 	liveTenant string // the tenant of the live events
 	raw        []rawEvent
+	shared     bool // by several tenants
 	scans      int
 	beforeScan func(number int)
 	reader     *reader.Reader
@@ -67,7 +68,8 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	f.statements, err = New(Config{Catalog: c, Reader: f.reader, Batch: views, Events: f, Engine: sessions(engine),
-		CellsDatabase: options.Auth.Database, Memory: memory, Limits: DefaultLimits()})
+		CellsDatabase: options.Auth.Database, Shared: func() bool { return f.shared }, Memory: memory,
+		Limits: DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,8 @@ type Config struct {
 	Engine  Engine
 	// CellsDatabase is the database of ClickHouse with the tables of cells.
 	CellsDatabase string
+	// Shared reports whether statements may be those of several tenants.
+	Shared func() bool
 	// Memory is what all queries together may hold. It may be nil, which means no limit.
 	Memory *query.Budget
 	Limits Limits
@@ -108,8 +110,9 @@ type Statements struct{ cfg Config }
 // New returns what runs statements.
 func New(cfg Config) (*Statements, error) {
 	if cfg.Catalog == nil || cfg.Reader == nil || cfg.Batch == nil || cfg.Events == nil || cfg.Engine == nil ||
-		cfg.CellsDatabase == "" {
-		return nil, errors.New("sql: a catalog, a reader, batch views, events, an engine and a database are required")
+		cfg.CellsDatabase == "" || cfg.Shared == nil {
+		return nil, errors.New("sql: a catalog, a reader, batch views, events, an engine, a database and whether it " +
+			"is shared are required")
 	}
 	return &Statements{cfg}, cfg.Limits.Validate()
 }
@@ -161,7 +164,8 @@ func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memo
 	}
 	for _, t := range snapshot.Tables {
 		published := snapshot.State.Views[t.View.Name]
-		script = append(script, steps(t, tables, s.cfg.CellsDatabase, tenant, isRounded(t, published))...)
+		script = append(script, steps(t, tables, s.cfg.CellsDatabase, tenant, isRounded(t, published),
+			s.cfg.Shared())...)
 	}
 	var held int64 // by the events
 	for _, t := range tables {

@@ -114,9 +114,11 @@ func names(columns []column) []sqlschema.Column {
 }
 
 // steps returns the statements that make the tables of one view in a session: a temporary table of its real-time rows,
-// and temporary views over the rows that the publication pins. They have the rows of the tenant and no others.
-func steps(s reader.SnapshotTable, tables []table, database, tenant string, rounded bool) []step {
+// and temporary views over the rows that the publication pins. They have the rows of the tenant and no others. Where
+// other tenants may ask, nothing of a result depends on whether the table has rows of others.
+func steps(s reader.SnapshotTable, tables []table, database, tenant string, rounded, shared bool) []step {
 	var out []step
+	key := keyColumns(s.Catalog, s.View)
 	liveName := s.View.Name + "__live" // No view can have the name of this one.
 	needsLive := func(t table) bool {
 		return t.view != nil && t.view.Name == s.View.Name && (t.kind == live || t.kind == merged)
@@ -142,7 +144,10 @@ func steps(s reader.SnapshotTable, tables []table, database, tenant string, roun
 		if s.Rows.Table != "" {
 			from = sqlschema.Quote(database) + "." + sqlschema.Quote(s.Rows.Table)
 		}
-		body := selection(columns, from, tenant, s.Rows.Where, s.Rows.AreAllOf(tenant))
+		if !shared && s.Rows.AreAllOf(tenant) {
+			key = nil
+		}
+		body := selection(columns, from, tenant, s.Rows.Where, key)
 		if t.kind == merged {
 			body = "(" + body + ") UNION ALL " + liveRows
 		}

@@ -215,6 +215,17 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestShared has keys of one tenant, and then also of another.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	one, _ := New("acme", access.Query, created, time.Time{})
+	two, _ := New("acme", access.Ingest, created, time.Time{})
+	other, _ := New("other", access.Query, created, time.Time{})
+	if watch(t, keysFile(t, one, two)).Shared() || !watch(t, keysFile(t, one, two, other)).Shared() {
+		t.Error("keys of one tenant are shared, or those of two are not")
+	}
+}
+
 // TestReload changes the file and expects the watcher to follow. A file that is damaged, writable by
 // others or missing leaves the keys as they were and sets the metric recount_keys_stale.
 func TestReload(t *testing.T) {

@@ -121,6 +121,15 @@ func (w *Watcher) countValid() float64 {
 	return n
 }
 
+// Shared reports whether the keys are those of several tenants.
+func (w *Watcher) Shared() bool {
+	tenants := map[string]bool{}
+	for _, k := range *w.keys.Load() {
+		tenants[k.Tenant] = true
+	}
+	return len(tenants) > 1
+}
+
 // The reasons why a key is refused. Only a sender of the whole key learns that it was revoked or has
 // expired.
 var (

@@ -36,6 +36,9 @@ var tableFunctions = wordSet("numbers generate_series generateSeries values VALU
 // Functions returns the names of the functions and aggregate functions that a statement may call, without combinators.
 func Functions() []string { return strings.Fields(ordinary + " " + aggregates) }
 
+// Aggregates returns the names of the aggregate functions among them.
+func Aggregates() []string { return strings.Fields(aggregates) }
+
 // TableFunctions returns the names of the table functions that a statement may call.
 func TableFunctions() []string { return slices.Sorted(maps.Keys(tableFunctions)) }
 
