@@ -31,3 +31,22 @@ func Example() {
 	// 1 <nil>
 	// [{/ 3}] true <nil>
 }
+
+// ExampleClient_QueryAll asks for the numbers of two panels of a dashboard, of one publication.
+func ExampleClient_QueryAll() {
+	c, err := client.New(client.Config{URL: address, Transport: fake{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var pages, none []map[string]any
+	results, err := c.QueryAll(context.Background(), []*query.Query{{View: "page_views"}, {View: "page_view"}},
+		[]any{&pages, &none})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(pages, results[0].Accuracy.Publication)
+	fmt.Println(results[1].Problem)
+	// Output:
+	// [map[page:/ views:3]] 7
+	// unknown_view:
+}

@@ -18,6 +18,9 @@ func (fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		fmt.Fprint(w, `{"accepted":1,"rejected":[],"receipt":"r"}`)
 	case "/v1/query":
 		fmt.Fprint(w, `{"rows":[{"page":"/","views":3}],"accuracy":{"exact":true}}`)
+	case "/v1/queries":
+		fmt.Fprint(w, `{"answers":[{"rows":[{"page":"/","views":3}],"accuracy":{"publication":7}},`+
+			`{"problem":{"status":404,"code":"unknown_view"}}]}`)
 	}
 	return w.Result(), r.Body.Close()
 }

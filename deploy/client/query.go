@@ -39,6 +39,61 @@ func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (query.Acc
 	return answer.Accuracy, err
 }
 
+// QueryResult is the answer to one of several queries, without its rows.
+type QueryResult struct {
+	// Problem says why the query has no answer. It is nil otherwise.
+	Problem  *Problem       `json:"problem"`
+	Accuracy query.Accuracy `json:"accuracy"`
+}
+
+// QueryAll sends several queries, at most query.MaxQueries, and decodes the rows of each answer into the element of
+// rows with the same index, as Query does. All are answered from one publication: the newest, or the one that AsOf of
+// the first query names, which all queries must have then.
+func (c *Client) QueryAll(ctx context.Context, queries []*query.Query, rows []any) ([]QueryResult, error) {
+	if len(rows) != len(queries) {
+		return nil, fmt.Errorf("%d queries have %d places for their rows; give one to each", len(queries), len(rows))
+	}
+	request := struct {
+		Queries []query.Query `json:"queries"`
+		AsOf    *uint64       `json:"as_of,omitempty"`
+	}{}
+	for i, q := range queries {
+		if !samePublication(q.AsOf, queries[0].AsOf) {
+			return nil, fmt.Errorf("query %d has another as_of than query 0; give all of them the same", i)
+		}
+		request.AsOf = q.AsOf
+		request.Queries = append(request.Queries, *q)
+		request.Queries[i].AsOf = nil
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the queries: %w", err)
+	}
+	var answers struct {
+		Answers []json.RawMessage `json:"answers"`
+	}
+	if err := c.execute(ctx, &call{method: http.MethodPost, path: "/v1/queries", body: body,
+		contentType: "application/json", accept: string(JSON), policies: &c.reads, into: &answers}); err != nil {
+		return nil, err
+	}
+	if len(answers.Answers) != len(queries) {
+		return nil, fmt.Errorf("the server sent %d answers to %d queries", len(answers.Answers), len(queries))
+	}
+	results := make([]QueryResult, len(queries))
+	for i, raw := range answers.Answers {
+		answer := struct {
+			Rows any `json:"rows"`
+			*QueryResult
+		}{rows[i], &results[i]}
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			return nil, fmt.Errorf("read answer %d: %w", i, err)
+		}
+	}
+	return results, nil
+}
+
+func samePublication(a, b *uint64) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // Answer is an answer to a query in some format. The caller reads and closes it.
 type Answer struct {
 	io.ReadCloser

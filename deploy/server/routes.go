@@ -45,9 +45,10 @@ var routes = map[string]route{
 	"/readyz":       {},
 	"/openapi.json": {},
 
-	"/v1/events": {needs: access.Ingest, on: publicly},
-	"/v1/query":  {needs: access.Query, on: publicly},
-	"/v1/sql":    {needs: access.Query, on: publicly},
+	"/v1/events":  {needs: access.Ingest, on: publicly},
+	"/v1/query":   {needs: access.Query, on: publicly},
+	"/v1/queries": {needs: access.Query, on: publicly},
+	"/v1/sql":     {needs: access.Query, on: publicly},
 
 	"/v1/views":              {needs: access.Query | access.Admin},
 	"/v1/views/{name}":       {needs: access.Query | access.Admin, edits: true},

@@ -70,23 +70,30 @@ func WriteConn(c io.Writer, p *Problem) error {
 	return answer.Write(c)
 }
 
-// encode sets the answer's headers and returns the parts of its body. Members are not
-// copied: the list of rejected events may be long.
-func (p *Problem) encode(h http.Header) [][]byte {
+// JSON returns the problem of a request as a JSON object, without Members.
+func (p *Problem) JSON(requestID string) []byte {
 	filled := *p
 	filled.Type = "about:blank"
 	filled.Title = http.StatusText(p.Status)
-	filled.RequestID = h.Get(RequestIDHeader)
-	if filled.RequestID == "" {
-		filled.RequestID = newRequestID()
-		h.Set(RequestIDHeader, filled.RequestID)
-	}
+	filled.RequestID = requestID
 	var encoded bytes.Buffer
 	e := json.NewEncoder(&encoded)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(filled) // Texts and a number always encode.
-	body := [][]byte{encoded.Bytes()}
-	if raw := bytes.TrimSuffix(encoded.Bytes(), []byte("\n")); len(p.Members) > 0 {
+	return bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))
+}
+
+// encode sets the answer's headers and returns the parts of its body. Members are not
+// copied: the list of rejected events may be long.
+func (p *Problem) encode(h http.Header) [][]byte {
+	id := h.Get(RequestIDHeader)
+	if id == "" {
+		id = newRequestID()
+		h.Set(RequestIDHeader, id)
+	}
+	raw := p.JSON(id)
+	body := [][]byte{raw, []byte("\n")}
+	if len(p.Members) > 0 {
 		body = [][]byte{raw[:len(raw)-1], []byte(","), p.Members, []byte("}\n")}
 	}
 	size := 0

@@ -116,3 +116,9 @@ type LivePart struct {
 	Pending  uint64            // events in [cut, Through), before deduplication and filters
 	Appended int64             // newest writer's clock among the messages, microseconds; 0 when none
 }
+
+// LiveResult is the speed layer's answer to one of several scans, or why it has none.
+type LiveResult struct {
+	Live *LivePart
+	Err  error
+}

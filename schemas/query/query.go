@@ -71,6 +71,7 @@ const (
 	DefaultLimit = 1_000
 	MaxLimit     = 1_000_000
 	MaxBody      = 4 << 20
+	MaxQueries   = 32 // of one request
 )
 
 // Error names the wrong field of a query and what to write instead.

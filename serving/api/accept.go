@@ -28,7 +28,7 @@ var formats = []format{
 
 // negotiate chooses the format with the highest weight in the Accept header. Among equals it
 // chooses the first of formats. A more specific range overrides a wildcard.
-func negotiate(r *http.Request) (format, error) {
+func negotiate(r *http.Request, formats []format) (format, error) {
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if strings.TrimSpace(header) == "" {
 		return formats[0], nil
@@ -43,10 +43,22 @@ func negotiate(r *http.Request) (format, error) {
 	}
 	if best < 0 {
 		return format{}, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
-			"an answer is application/json, text/csv, application/vnd.apache.arrow.stream or "+
-				"application/vnd.apache.parquet")
+			"an answer is "+listMedia(formats))
 	}
 	return formats[best], nil
+}
+
+// listMedia names the media types of formats.
+func listMedia(formats []format) string {
+	var names []string
+	for _, f := range formats {
+		names = append(names, f.media)
+	}
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // quality returns the weight that a header gives to a media type: the weight of the most specific

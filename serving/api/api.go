@@ -23,6 +23,7 @@ import (
 // Answerer answers queries. *reader.Reader implements it.
 type Answerer interface {
 	Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error)
+	AnswerAll(ctx context.Context, queries []*query.Query, tenant string) (*reader.Answers, error)
 }
 
 // Publications gives the publications to show and to pin.
@@ -126,9 +127,9 @@ type Parts struct {
 	NoSQL string
 	// Grade returns the newest grade, or nil if there is none. It may be nil.
 	Grade func() *openapi.Scores
-	// Admit counts one query of a tenant against its rate. If the rate is used up, it returns how
+	// Admit counts queries of a tenant against its rate. If the rate is used up, it returns how
 	// long to wait instead. A nil Admit allows any rate.
-	Admit func(tenant string) (wait time.Duration)
+	Admit func(tenant string, queries int) (wait time.Duration)
 	// OnRequest says that recompute has no schedule, so no client should wait for the next one.
 	OnRequest bool
 	// Checks are the checks of /readyz, besides the publications.
@@ -175,6 +176,7 @@ func New(cfg Config, p Parts) (*API, error) {
 		metrics: newMetrics(p.Registerer, g)}
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
+		{"/v1/queries", map[string]handler{http.MethodPost: a.postQueries}},
 		{"/v1/sql", map[string]handler{http.MethodPost: a.postSQL}},
 		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},
 		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView),

@@ -79,7 +79,7 @@ func (b batch) Scan(_ context.Context, _ *record.State, scan *query.Scan, _ batc
 
 type live struct{ *layers }
 
-func (l live) Scan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
+func (l live) scan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
 	rest := l.events[l.below:]
 	return &query.LivePart{Part: oracle.Part(scan, rest, oracle.Speed),
 		Through: []position.Offset{{Seq: 3 + uint64(len(rest))}},
@@ -98,8 +98,8 @@ func newLayers() *layers {
 
 func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 	t.Helper()
-	r, err := reader.New(reader.Config{Catalog: oracle.Catalog(), Publications: l, Batch: batch{l}, Live: live{l},
-		Now: func() time.Time { return start.Add(12 * time.Millisecond) }})
+	r, err := reader.New(reader.Config{Catalog: oracle.Catalog(), Publications: l, Batch: batch{l},
+		Live: oracle.OneByOne(live{l}.scan), Now: func() time.Time { return start.Add(12 * time.Millisecond) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,4 +193,16 @@ type answerFunc func(ctx context.Context) (*merge.Answer, error)
 
 func (f answerFunc) Answer(ctx context.Context, _ *query.Query, _ string) (*merge.Answer, error) {
 	return f(ctx)
+}
+
+func (f answerFunc) AnswerAll(ctx context.Context, queries []*query.Query, _ string) (*reader.Answers, error) {
+	answers := &reader.Answers{}
+	for range queries {
+		a, err := f(ctx)
+		if err != nil {
+			return nil, err
+		}
+		answers.Results = append(answers.Results, reader.Result{Answer: a})
+	}
+	return answers, nil
 }

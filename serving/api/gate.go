@@ -218,11 +218,14 @@ func (g *gate) heldBytes() int64 {
 
 // gated gives a handler the limits of a query, because its answer is held in memory too: it waits
 // for a turn, and has a query's time.
-func (a *API) gated(h handler) handler {
+func (a *API) gated(h handler) handler { return a.gatedFor(1, h) }
+
+// gatedFor is gated for a request with several queries. They run one after the other, so they have one place.
+func (a *API) gatedFor(queries int, h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
 		defer cancel()
-		leave, err := a.enter(ctx)
+		leave, err := a.enter(ctx, queries)
 		if err != nil {
 			return err
 		}
@@ -237,9 +240,9 @@ func (a *API) gated(h handler) handler {
 }
 
 // enter checks the tenant's rate of queries, and then waits for a turn at the gate.
-func (a *API) enter(ctx context.Context) (leave func(), err error) {
+func (a *API) enter(ctx context.Context, queries int) (leave func(), err error) {
 	if principal, ok := access.FromContext(ctx); ok && a.parts.Admit != nil {
-		if wait := a.parts.Admit(principal.Tenant); wait > 0 {
+		if wait := a.parts.Admit(principal.Tenant, queries); wait > 0 {
 			return nil, &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited,
 				Detail:     "this tenant's rate of queries is used up; try again after Retry-After",
 				RetryAfter: wait}

@@ -209,7 +209,7 @@ func TestQueryRate(t *testing.T) {
 	t.Parallel()
 	wait := time.Duration(0)
 	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
-		p.Admit = func(tenant string) time.Duration {
+		p.Admit = func(tenant string, _ int) time.Duration {
 			if tenant != "default" {
 				t.Errorf("asked for tenant %q", tenant)
 			}

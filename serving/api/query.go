@@ -69,7 +69,7 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 	if !ok {
 		return errNoPrincipal
 	}
-	f, err := negotiate(r)
+	f, err := negotiate(r, formats)
 	if err != nil {
 		return err
 	}

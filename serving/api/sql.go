@@ -69,12 +69,12 @@ func (a *API) runSQL(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		defer answer.Close()
-		return writeResult(w, answer, principal)
+		return writeTable(w, answer, principal)
 	})(w, r)
 }
 
-// writeResult sends the result of a statement. What it covers is in a header, because a result has no place for it.
-func writeResult(w http.ResponseWriter, answer *sql.Answer, principal access.Principal) error {
+// writeTable sends the result of a statement. What it covers is in a header, because a result has no place for it.
+func writeTable(w http.ResponseWriter, answer *sql.Answer, principal access.Principal) error {
 	accuracy, err := accuracyFor(principal, &answer.Accuracy)
 	if err != nil {
 		return fmt.Errorf("encode accuracy: %w", err)

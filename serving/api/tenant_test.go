@@ -12,6 +12,7 @@ import (
 	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/serving/merge"
+	"recount/serving/reader"
 )
 
 // asked records the tenants for which the API asks.
@@ -22,6 +23,15 @@ func (a *asked) record(tenant string) { a.tenants = append(a.tenants, tenant) }
 func (a *asked) Answer(_ context.Context, _ *query.Query, tenant string) (*merge.Answer, error) {
 	a.record(tenant)
 	return &merge.Answer{}, nil
+}
+
+func (a *asked) AnswerAll(_ context.Context, queries []*query.Query, tenant string) (*reader.Answers, error) {
+	a.record(tenant)
+	answers := &reader.Answers{}
+	for range queries {
+		answers.Results = append(answers.Results, reader.Result{Answer: &merge.Answer{}})
+	}
+	return answers, nil
 }
 
 func (a *asked) List(_ context.Context, tenant string, _ deadletter.Filter) (deadletter.Page, error) {
@@ -54,13 +64,17 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	})
 	const day = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"
 	for _, r := range [][2]string{
-		{"GET", "/v1/query" + day}, {"POST", "/v1/query"}, {"GET", "/v1/views"}, {"GET", "/v1/views/flights"},
-		{"GET", "/v1/dead-letters"}, {"GET", "/v1/dead-letters/0-1-0"}, {"POST", "/v1/dead-letters/replays"},
+		{"GET", "/v1/query" + day}, {"POST", "/v1/query"}, {"POST", "/v1/queries"},
+		{"GET", "/v1/views"}, {"GET", "/v1/views/flights"}, {"GET", "/v1/dead-letters"},
+		{"GET", "/v1/dead-letters/0-1-0"}, {"POST", "/v1/dead-letters/replays"},
 	} {
 		for _, tenant := range []string{"acme", "rival"} {
 			all.tenants = nil
-			req := httptest.NewRequest(r[0], r[1],
-				strings.NewReader(`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z"}`))
+			body := `{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z"}`
+			if r[1] == "/v1/queries" {
+				body = `{"queries":[` + body + `]}`
+			}
+			req := httptest.NewRequest(r[0], r[1], strings.NewReader(body))
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Tenant", "default")
 			w := httptest.NewRecorder()

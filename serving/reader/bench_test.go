@@ -116,12 +116,12 @@ type liveEvents struct {
 	part query.LivePart
 }
 
-func (l *liveEvents) Scan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
+func (l *liveEvents) ScanAll(_ context.Context, scans []*query.Scan, _ []position.Offset) []query.LiveResult {
 	l.once.Do(func() {
 		l.part = query.LivePart{Through: []position.Offset{{Seq: 9}}, Pending: 1000,
-			Part: oracle.Part(scan, manyEvents(), oracle.Speed)}
+			Part: oracle.Part(scans[0], manyEvents(), oracle.Speed)}
 	})
-	return &l.part, nil
+	return []query.LiveResult{{Live: &l.part}}
 }
 
 var shapes = []struct {

@@ -31,7 +31,7 @@ func (s *still) StateAt(context.Context, uint64) (*record.State, error) {
 	return nil, query.ErrCollected
 }
 
-func (s *still) liveScan(scan *query.Scan) (*query.LivePart, error) {
+func (s *still) liveScan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
 	s.scans++
 	if s.stale && s.scans == 1 {
 		return nil, errors.New("connection refused")
@@ -39,10 +39,7 @@ func (s *still) liveScan(scan *query.Scan) (*query.LivePart, error) {
 	return &query.LivePart{Part: oracle.Part(scan, s.live, oracle.Speed), Through: []position.Offset{{Seq: 9}}}, nil
 }
 
-type (
-	stillBatch struct{ *still }
-	stillLive  struct{ *still }
-)
+type stillBatch struct{ *still }
 
 func (s stillBatch) Scan(_ context.Context, _ *record.State, scan *query.Scan, _ batchview.Options) (*query.Part,
 	error) {
@@ -50,13 +47,9 @@ func (s stillBatch) Scan(_ context.Context, _ *record.State, scan *query.Scan, _
 	return oracle.Part(scan, s.batch, oracle.Batch), nil
 }
 
-func (s stillLive) Scan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
-	return s.liveScan(scan)
-}
-
 func (s *still) reader(t rapid.TB) *Reader {
-	r, err := New(Config{Catalog: oracle.Catalog(), Publications: s, Batch: stillBatch{s}, Live: stillLive{s},
-		Now: func() time.Time { return start.Add(90 * time.Second) }})
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: s, Batch: stillBatch{s},
+		Live: oracle.OneByOne(s.liveScan), Now: func() time.Time { return start.Add(90 * time.Second) }})
 	if err != nil {
 		t.Fatal(err)
 	}

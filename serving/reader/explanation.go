@@ -28,12 +28,6 @@ func (r *Reader) time(stage string, e *query.Explanation) (stop func()) {
 	}
 }
 
-// timePin observes how long it takes to find the publication, which no metric has.
-func timePin(e *query.Explanation) (stop func()) {
-	began := time.Now()
-	return func() { e.Time("publication", time.Since(began)) }
-}
-
 // explainBatch says what the batch layer read for a part.
 func (r *Reader) explainBatch(e *query.Explanation, state *record.State, scan *query.Scan, part *query.Part,
 	kept bool) {

@@ -29,11 +29,11 @@ type Publications interface {
 	StateAt(ctx context.Context, n uint64) (*record.State, error)
 }
 
-// RealtimeViews answers for the messages from a cut on. The answer for each partition is of one moment.
+// RealtimeViews answers for the messages from a cut on. The answers of each partition are of one moment.
 type RealtimeViews interface {
-	// Scan returns query.ErrViewNotReady if it has no state for the view's definition (S5). A partition that no
-	// longer reaches back to the cut (S4) refuses it, and the others answer.
-	Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error)
+	// ScanAll returns a result for each scan: query.ErrViewNotReady if it has no state for the view's definition (S5).
+	// A partition that no longer reaches back to the cut (S4) refuses it, and the others answer.
+	ScanAll(ctx context.Context, scans []*query.Scan, cut []position.Offset) []query.LiveResult
 }
 
 // BatchViews answers for everything below a publication's cut.
@@ -140,45 +140,22 @@ func New(c Config) (*Reader, error) {
 // ErrPublications; *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and *query.TooMuchMemoryError; and
 // the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
-	asked := *q
-	for tries := 0; ; tries++ {
-		c, err := r.catalogFor(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		*q = asked
-		scan, err := q.Resolve(c, tenant)
-		if err != nil {
-			return nil, err
-		}
-		scan.Memory = r.Memory.Open(tenant)
-		a, err := r.answer(ctx, q, scan)
-		if err == nil {
-			return a, nil
-		}
-		scan.Memory.Close()
-		if !errors.Is(err, ErrNotPublished) || tries == MaxRestarts || !r.isRedefined(ctx, q, scan) {
-			return nil, err
-		}
-		r.metrics.restarts.WithLabelValues("redefined").Inc()
-	}
-}
-
-// catalogFor returns the catalog with the definition of a query's view that the pinned publication has (G5). So the
-// batch part of an answer and its live part have one definition while a changed view spreads. The declared definition
-// answers where the publication has none, and in mode live.
-func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catalog, error) {
-	if q.Mode == query.Live || r.Definition == nil {
-		return r.Catalog.Catalog(), nil
-	}
-	state, err := r.pin(ctx, q)
+	answers, err := r.AnswerAll(ctx, []*query.Query{q}, tenant)
 	if err != nil {
 		return nil, err
 	}
-	return r.definition(ctx, q, state)
+	result := answers.Results[0]
+	if result.Err != nil {
+		answers.Close()
+		return nil, result.Err
+	}
+	result.Answer.Memory = answers.memory
+	return result.Answer, nil
 }
 
-// definition returns the catalog with the definition that a publication has of the query's view.
+// definition returns the catalog with the definition that a publication has of the query's view (G5). So the batch part
+// of an answer and its live part have one definition while a changed view spreads. The declared definition answers
+// where the publication has none, and in mode live.
 func (r *Reader) definition(ctx context.Context, q *query.Query, state *record.State) (*catalog.Catalog, error) {
 	newest := r.Catalog.Catalog()
 	if q.Mode == query.Live || r.Definition == nil {
@@ -202,37 +179,6 @@ func (r *Reader) definition(ctx context.Context, q *query.Query, state *record.S
 		return nil, fmt.Errorf("%w: %w", ErrPublications, err)
 	}
 	return c, err
-}
-
-// isRedefined reports whether the query would have another definition of its view now, because a publication was made
-// meanwhile.
-func (r *Reader) isRedefined(ctx context.Context, q *query.Query, scan *query.Scan) bool {
-	c, err := r.catalogFor(ctx, q)
-	if err != nil || c.Views[q.View] == nil {
-		return false
-	}
-	return c.Digest(c.Views[q.View]) != scan.Digest
-}
-
-// answer makes attempts until one needs no restart. What an attempt holds is given back before the next.
-func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (*merge.Answer, error) {
-	var missing uint64 // the publication whose rows were missing or changed in the last attempt
-	for restarts := range 1 + MaxRestarts {
-		// A query with as_of has one attempt, because a restart would pin the same publication.
-		e := newExplanation(q, restarts+1)
-		a, err := r.attempt(ctx, q, scan, e, restarts == MaxRestarts || q.AsOf != nil)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if err == nil {
-			return a, nil
-		}
-		if err := r.restart(scan.View.Name, err, &missing, q.AsOf == nil); err != nil {
-			return nil, err
-		}
-		scan.Memory.Close()
-	}
-	return nil, ErrRestarts
 }
 
 // restart returns nil if an attempt that failed with err may be made again, and what to answer otherwise. missing is
@@ -267,74 +213,6 @@ type goneError struct {
 }
 
 func (e *goneError) Error() string { return fmt.Sprintf("publication %d: %v", e.n, e.err) }
-
-// attempt goes once from Q1 to Q4. In the last attempt, partitions that do not reach back to the pin are
-// left out of the live part. This is their state after a sealed epoch, until the next publication.
-func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, e *query.Explanation,
-	last bool) (*merge.Answer, error) {
-	stop := timePin(e)
-	state, err := r.pin(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	stop()
-	if published := scan.Reads(state.Views[scan.View.Name].Digest); state.N > 0 && !published &&
-		q.Mode != query.Live {
-		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
-	}
-	known := r.known(ctx, q) // It is read before the scan, so messages that arrive during the scan are not asked for.
-	ends := ends{reader: r, query: q, state: state, known: known, last: last}
-	if q, scan, err = ends.bound(ctx, scan, e); err != nil {
-		return nil, err
-	}
-	live, err := r.live(ctx, q, scan, state, e, last)
-	if err != nil {
-		return nil, err
-	}
-	if failpoint.Off(failpoint.Q1) {
-		if state, err = r.pin(ctx, q); err != nil {
-			return nil, err
-		}
-	}
-	batch, err := r.batch(ctx, q, scan, state, live.Part, e)
-	if err != nil {
-		return nil, err
-	}
-	if err := scan.Memory.Grow(ctx, merge.Bytes(scan, q, batch, live.Part)); err != nil {
-		return nil, err
-	}
-	if batch != nil {
-		sum := func(list []record.BucketEvents) uint64 {
-			return uint64(record.SumEvents(list, scan.Tenant, scan.Windows.From, scan.Windows.To,
-				r.Catalog.Catalog().Bucket.Microseconds()))
-		}
-		batch.Unconverted = sum(state.Views[scan.View.Name].Unconverted)
-		batch.Retired = sum(state.Views[scan.View.Name].Retired)
-	}
-	stop = r.time("merge", e)
-	accuracy := r.accuracy(state, live, known)
-	accuracy.Range = q.Covered()
-	if q.Mode != query.Live && state.Publication != nil {
-		accuracy.Holes = state.Publication.Holes
-		accuracy.FilledFrom = filledFrom(state, ends.query, scan)
-	}
-	if accuracy.FilledFrom != nil || ends.short {
-		accuracy.Complete = false
-	}
-	a, err := merge.Merge(scan, q, batch, live.Part, accuracy)
-	if err == nil && (isShort(live, known) || accuracy.FilledFrom != nil || ends.short) {
-		a.Accuracy.Exact = false
-	}
-	stop()
-	if err == nil && q.Totals {
-		err = r.addTotals(ctx, a, q, scan, state, batch, live.Part)
-	}
-	if err != nil {
-		return nil, err
-	}
-	a.Memory = scan.Memory
-	return a, r.explain(ctx, a, scan, state, e)
-}
 
 // known returns what an answer must reach to be complete: the known end of the log, and H of the newest
 // publication. A query with as_of may pin an earlier one and get less than an answer before it. Mode exact
@@ -373,41 +251,6 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 		return nil, fmt.Errorf("pin publication: %w: %w", ErrPublications, err)
 	}
 	return state, nil
-}
-
-// live asks the speed layer for [H, S) (Q2). Where it does not answer, S = H: the answer is older, but
-// still exact.
-func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
-	e *query.Explanation, last bool) (*query.LivePart, error) {
-	nothing := &query.LivePart{Through: slices.Clone(state.H)}
-	if q.Mode == query.Exact {
-		return nothing, nil
-	}
-	for p := range state.H {
-		nothing.Stale = append(nothing.Stale, p)
-	}
-	err := errors.New("no speed layer is connected")
-	var part *query.LivePart
-	if r.Live != nil {
-		stop := r.time("live", e)
-		part, err = r.Live.Scan(ctx, scan, state.H)
-		stop()
-	}
-	switch {
-	case err == nil && !last && r.isOutdated(ctx, state, part):
-		return nil, errOutdated
-	case err == nil:
-		r.reportRefused(scan, part)
-		e.SetLive(state.H, part.Through)
-		return part, checkLive(part, state.H)
-	case ctx.Err() != nil || isMemory(err):
-		return nil, err
-	case q.Mode == query.Live:
-		return nil, fmt.Errorf("%w: %w", ErrLive, err)
-	}
-	r.metrics.stale.Inc()
-	r.Logger.Warn("a query is answered without the speed layer", "view", scan.View.Name, "error", err)
-	return nothing, nil
 }
 
 // errOutdated means that a partition no longer reaches back to the pin, and that there is a newer publication.

@@ -17,8 +17,8 @@ import (
 )
 
 func (w *world) reader(t testing.TB) *Reader {
-	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w}, Live: speedLayer{w},
-		Memory: query.NewBudget(1<<30, time.Second, false), CacheBytes: w.cacheBytes,
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w},
+		Live: speedLayer{w}, Memory: query.NewBudget(1<<30, time.Second, false), CacheBytes: w.cacheBytes,
 		Now: func() time.Time { return start.Add(time.Second) }})
 	if err != nil {
 		t.Fatal(err)
@@ -40,17 +40,10 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 	r := w.reader(t)
 	for range 12 {
 		w.step()
-		q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start,
-			To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
-		q.Totals = w.rng.IntN(2) == 0
-		q.Mode = []query.Mode{query.Merged, query.Merged, query.Exact, query.Live}[w.rng.IntN(4)]
+		q := w.query()
 		if w.rng.IntN(5) == 0 {
 			n := uint64(w.rng.IntN(len(w.states) + 2))
 			q.AsOf = &n
-		}
-		if w.rng.IntN(6) == 0 {
-			q.From = time.Time{}
-			q.To = []time.Time{{}, q.To}[w.rng.IntN(2)]
 		}
 		a, err := r.Answer(t.Context(), q, "default")
 		if err == nil {
@@ -70,6 +63,19 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 		}
 	}
 	return nil
+}
+
+// query returns a query of a random mode and range.
+func (w *world) query() *query.Query {
+	q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start,
+		To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
+	q.Totals = w.rng.IntN(2) == 0
+	q.Mode = []query.Mode{query.Merged, query.Merged, query.Exact, query.Live}[w.rng.IntN(4)]
+	if w.rng.IntN(6) == 0 {
+		q.From = time.Time{}
+		q.To = []time.Time{{}, q.To}[w.rng.IntN(2)]
+	}
+	return q
 }
 
 func expected(err error) bool {
@@ -192,9 +198,9 @@ func (f *fixed) Newest(context.Context) (*record.State, error) { return f.state,
 func (f *fixed) StateAt(context.Context, uint64) (*record.State, error) {
 	return nil, query.ErrCollected
 }
-func (f *fixed) Scan(context.Context, *query.Scan, []position.Offset) (*query.LivePart, error) {
+func (f *fixed) ScanAll(_ context.Context, scans []*query.Scan, _ []position.Offset) []query.LiveResult {
 	f.asked++
-	return f.live, f.err
+	return slices.Repeat([]query.LiveResult{{Live: f.live, Err: f.err}}, len(scans))
 }
 
 type noRows struct{}
@@ -338,8 +344,12 @@ func (f batchFunc) Scan(_ context.Context, _ *record.State, s *query.Scan, _ bat
 	return nil, nil
 }
 
-func (f liveFunc) Scan(_ context.Context, s *query.Scan, _ []position.Offset) (*query.LivePart, error) {
-	return f(s), nil
+func (f liveFunc) ScanAll(_ context.Context, scans []*query.Scan, _ []position.Offset) []query.LiveResult {
+	var out []query.LiveResult
+	for _, s := range scans {
+		out = append(out, query.LiveResult{Live: f(s)})
+	}
+	return out
 }
 
 // TestOldPublicationsAnswerAlone covers an as_of that is older than what the speed layer keeps.
@@ -577,8 +587,9 @@ func TestMemoryIsRefused(t *testing.T) {
 	t.Parallel()
 	f := &fixed{state: published(), live: &query.LivePart{Through: published().H}}
 	layers := map[string]Config{
-		"live": {Batch: noRows{}, Live: liveScan(func(ctx context.Context, s *query.Scan) error {
-			return s.Memory.Grow(ctx, 3<<20)
+		"live": {Batch: noRows{}, Live: oracle.OneByOne(func(ctx context.Context, s *query.Scan,
+			cut []position.Offset) (*query.LivePart, error) {
+			return &query.LivePart{Through: cut}, s.Memory.Grow(ctx, 3<<20)
 		})},
 		"batch": {Live: f, Batch: batchScan(func(ctx context.Context, s *query.Scan) error {
 			return s.Memory.Grow(ctx, 3<<20)
@@ -609,17 +620,10 @@ func TestMemoryIsRefused(t *testing.T) {
 	}
 }
 
-// batchScan and liveScan are layers without rows.
-type (
-	batchScan func(ctx context.Context, s *query.Scan) error
-	liveScan  func(ctx context.Context, s *query.Scan) error
-)
+// batchScan is a batch layer without rows.
+type batchScan func(ctx context.Context, s *query.Scan) error
 
 func (f batchScan) Scan(ctx context.Context, _ *record.State, s *query.Scan, _ batchview.Options) (*query.Part,
 	error) {
 	return nil, f(ctx, s)
-}
-
-func (f liveScan) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
-	return &query.LivePart{Through: cut}, f(ctx, s)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"recount/schemas/catalog"
@@ -151,7 +152,7 @@ func (w *world) events(from, to []uint64) []oracle.Event {
 	return out
 }
 
-// batchLayer and speedLayer have the two Scan methods of the world.
+// batchLayer and speedLayer are the two layers of the world.
 type (
 	batchLayer struct{ *world }
 	speedLayer struct{ *world }
@@ -172,15 +173,24 @@ func (b batchLayer) Scan(_ context.Context, s *record.State, scan *query.Scan,
 	return nil, fmt.Errorf("guard: %w", query.ErrCollected)
 }
 
-func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+// ScanAll answers all scans as of one moment.
+func (l speedLayer) ScanAll(_ context.Context, scans []*query.Scan, cut []position.Offset) []query.LiveResult {
 	l.step()
 	l.stale = []int{0, 1}
 	switch l.rng.IntN(15) {
 	case 0:
-		return nil, errors.New("connection refused")
+		return slices.Repeat([]query.LiveResult{{Err: errors.New("connection refused")}}, len(scans))
 	case 1:
-		return nil, query.ErrViewNotReady
+		return slices.Repeat([]query.LiveResult{{Err: query.ErrViewNotReady}}, len(scans))
 	}
+	var out []query.LiveResult
+	for _, s := range scans {
+		out = append(out, query.LiveResult{Live: l.scan(s, cut)})
+	}
+	return out
+}
+
+func (l speedLayer) scan(scan *query.Scan, cut []position.Offset) *query.LivePart {
 	out := &query.LivePart{}
 	from := sequences(cut)
 	to := sequences(cut)
@@ -202,5 +212,5 @@ func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Off
 	}
 	out.Part = oracle.Part(scan, l.events(from, to), oracle.Speed)
 	l.stale = out.Stale
-	return out, nil
+	return out
 }

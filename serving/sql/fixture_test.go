@@ -63,8 +63,8 @@ func newFixture(t testing.TB) *fixture {
 	}
 	t.Cleanup(views.Close)
 	memory := query.NewBudget(4<<30, time.Second, false)
-	if f.reader, err = reader.New(reader.Config{Catalog: c, Publications: f, Batch: views, Live: f,
-		Memory: memory}); err != nil {
+	if f.reader, err = reader.New(reader.Config{Catalog: c, Publications: f, Batch: views,
+		Live: oracle.OneByOne(f.scan), Memory: memory}); err != nil {
 		t.Fatal(err)
 	}
 	f.statements, err = New(Config{Catalog: c, Reader: f.reader, Batch: views, Events: f, Engine: sessions(engine),
@@ -98,8 +98,8 @@ func (f *fixture) StateAt(context.Context, uint64) (*record.State, error) {
 	return nil, query.ErrCollected
 }
 
-// Scan answers for the live events.
-func (f *fixture) Scan(_ context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+// scan answers for the live events.
+func (f *fixture) scan(_ context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	if f.scans++; f.beforeScan != nil {
 		f.beforeScan(f.scans)
 	}

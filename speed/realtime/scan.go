@@ -17,7 +17,14 @@ import (
 // log by more than Config.MaxLag gives what it has and is listed as lagging. Errors wrap query.ErrViewNotReady
 // (S5) or are ctx's.
 func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
-	return v.scan(ctx, s, cut, nil)
+	result := v.ScanAll(ctx, []*query.Scan{s}, cut)[0]
+	return result.Live, result.Err
+}
+
+// ScanAll answers several scans, each as Scan does. A partition answers all of them as of one moment, so their S is the
+// same but where it does not count a view yet. An error concerns its scan alone.
+func (v *Views) ScanAll(ctx context.Context, scans []*query.Scan, cut []position.Offset) []query.LiveResult {
+	return v.scanAll(ctx, scans, cut, nil)
 }
 
 // ScanBetween answers for the messages [from, to) of every partition, to compare the answer with batch's
@@ -27,42 +34,64 @@ func (v *Views) ScanBetween(ctx context.Context, s *query.Scan, from, to []posit
 	if to == nil {
 		return nil, errors.New("scan real-time views: the end is missing")
 	}
-	live, err := v.scan(ctx, s, from, to)
+	result := v.scanAll(ctx, []*query.Scan{s}, from, to)[0]
+	err := result.Err
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range live.Refused {
+	for _, r := range result.Live.Refused {
 		err = errors.Join(err, fmt.Errorf("scan real-time view %s: partition %d: %w", s.View.Name, r.Partition, r.Err))
 	}
-	return live, err
+	return result.Live, err
 }
 
-// scan answers for [cut, through), or for [cut, S) if through is nil.
-func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position.Offset) (*query.LivePart, error) {
+// scanAll answers for [cut, through), or for [cut, S) if through is nil.
+func (v *Views) scanAll(ctx context.Context, scans []*query.Scan, cut, through []position.Offset) []query.LiveResult {
+	results := make([]query.LiveResult, len(scans))
+	scanners := make([]*scanner, len(scans))
+	ranges, err := v.ranges(cut, through)
+	for i, s := range scans {
+		results[i] = query.LiveResult{Live: &query.LivePart{}, Err: err}
+		if err == nil {
+			scanners[i], results[i].Err = v.newScanner(s)
+		}
+	}
+	for p, r := range ranges {
+		v.partitions[p].scan(ctx, scanners, r, results)
+	}
+	for i, sc := range scanners {
+		if results[i].Err != nil {
+			results[i].Live = nil
+			continue
+		}
+		results[i].Live.Part = sc.answer()
+	}
+	return results
+}
+
+// ranges returns the range of each partition.
+func (v *Views) ranges(cut, through []position.Offset) ([]scanRange, error) {
 	if len(cut) != len(v.partitions) || through != nil && len(through) != len(v.partitions) {
 		return nil, fmt.Errorf("scan real-time views: %d offsets in the cut and %d in the end for %d partitions",
 			len(cut), len(through), len(v.partitions))
 	}
+	out := make([]scanRange, len(cut))
+	for p := range cut {
+		out[p].from = cut[p]
+		if through != nil {
+			out[p].to = &through[p]
+		}
+	}
+	return out, nil
+}
+
+// newScanner returns a scanner for a scan of all partitions.
+func (v *Views) newScanner(s *query.Scan) (*scanner, error) {
 	view := v.find(viewKey{s.View.Name, s.Digest})
 	if view == nil {
 		return nil, fmt.Errorf("scan real-time view %s, digest %s: %w", s.View.Name, s.Digest, query.ErrViewNotReady)
 	}
-	sc, err := newScanner(s, view)
-	if err != nil {
-		return nil, err
-	}
-	live := &query.LivePart{}
-	for i, p := range v.partitions {
-		r := scanRange{from: cut[i]}
-		if through != nil {
-			r.to = &through[i]
-		}
-		if err := p.scan(ctx, sc, r, live); err != nil {
-			return nil, fmt.Errorf("scan real-time view %s: partition %d: %w", s.View.Name, i, err)
-		}
-	}
-	live.Part = sc.answer()
-	return live, nil
+	return newScanner(s, view)
 }
 
 // find returns the plan of a view in any partition, or nil. After Declare, one partition may have it before another.
@@ -84,10 +113,23 @@ type scanRange struct {
 	to   *position.Offset
 }
 
-// scan adds the partition's part of a scan to live and sc. It holds the lock only while it reads the
-// open segment, and reads the closed segments after that.
-func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *query.LivePart) error {
-	for _, s := range p.scanTail(sc, r, live) {
+// scan adds the partition's parts of scans to their scanners and results, as of one moment. It holds the lock only
+// while it reads the open segment, and reads the closed segments after that. It skips scans that have an error.
+func (p *partition) scan(ctx context.Context, scanners []*scanner, r scanRange, results []query.LiveResult) {
+	closed := p.scanTails(scanners, r, results)
+	for i, sc := range scanners {
+		if results[i].Err != nil {
+			continue
+		}
+		if err := sc.addSegments(ctx, closed[i]); err != nil {
+			results[i].Err = fmt.Errorf("scan real-time view %s: partition %d: %w", sc.scan.View.Name, p.id, err)
+		}
+	}
+}
+
+// addSegments adds the rows of closed segments.
+func (sc *scanner) addSegments(ctx context.Context, closed []*segment) error {
+	for _, s := range closed {
 		if err := errors.Join(ctx.Err(), sc.hold(ctx)); err != nil {
 			return err
 		}
@@ -96,11 +138,22 @@ func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *qu
 	return sc.hold(ctx)
 }
 
-// scanTail records the partition's state in live, adds the open segment to sc if it is in the range, and
-// returns the closed segments of the range. A partition that gives nothing leaves sc as it is.
-func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*segment {
+// scanTails does scanTail for every scan, under one lock. It returns the closed segments of each.
+func (p *partition) scanTails(scanners []*scanner, r scanRange, results []query.LiveResult) [][]*segment {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	closed := make([][]*segment, len(scanners))
+	for i, sc := range scanners {
+		if results[i].Err == nil {
+			closed[i] = p.scanTail(sc, r, results[i].Live)
+		}
+	}
+	return closed
+}
+
+// scanTail records the partition's state in live, adds the open segment to sc if it is in the range, and
+// returns the closed segments of the range. A partition that gives nothing leaves sc as it is. mu must be held.
+func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*segment {
 	view := p.plan.find(viewKey{sc.view.view.Name, sc.view.digest})
 	if p.isStale(r) || view == nil { // A partition that does not count the view yet gives nothing of it.
 		if failpoint.Off(failpoint.Q2) {

@@ -187,6 +187,38 @@ func TestScanOfAnotherDefinition(t *testing.T) {
 	}
 }
 
+// TestScansAreOfOneMoment scans several times at once while the log is consumed. All results end at the same message,
+// and a scan that has an error takes none from the others.
+func TestScansAreOfOneMoment(t *testing.T) {
+	t.Parallel()
+	log := newNumberedLog(t, 2000, 1)
+	rules := []position.EpochStart{{Epoch: 1, Start: 1, Rule: everyFour[0].Rule}}
+	rules[0].Rule.Rows = 500
+	v := openTest(t, DefaultConfig(t.TempDir()), log, rules, 1)
+	unknown := countScan(t)
+	unknown.Digest = "0123456789abcdef"
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		consumeAll(t, v, log)
+	}()
+	for through := uint64(0); through < 2001; {
+		scans := []*query.Scan{countScan(t), unknown, countScan(t), countScan(t)}
+		results := v.ScanAll(t.Context(), scans, []position.Offset{{Seq: 1}})
+		if !errors.Is(results[1].Err, query.ErrViewNotReady) || results[1].Live != nil {
+			t.Fatalf("scan of another definition: got %+v", results[1])
+		}
+		through = results[0].Live.Through[0].Seq
+		for _, r := range []query.LiveResult{results[0], results[2], results[3]} {
+			if r.Err != nil || r.Live.Through[0].Seq != through || r.Live.Pending != through-1 ||
+				through > 1 && r.Live.Part.Events[0] != through-1 {
+				t.Fatalf("through %d: got %+v, %v", through, r.Live, r.Err)
+			}
+		}
+	}
+	<-done
+}
+
 // A message that cannot be counted stops its partition, which then gives nothing and reports why. The
 // other partitions continue.
 func TestCorruptMessageStopsThePartition(t *testing.T) {

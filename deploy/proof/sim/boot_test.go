@@ -17,6 +17,7 @@ import (
 	"recount/deploy/server/janitor"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/serving/oracle"
 	"recount/serving/reader"
 	"recount/speed/realtime"
 )
@@ -71,7 +72,7 @@ func (n *node) boot(p *proc) (err error) {
 		return err
 	}
 	rc := reader.Config{Catalog: n.source(), Publications: n.publisher, Batch: batchScans{n.w, p},
-		Live: liveScans{n, p, p.newRand("live")}, Known: n.views.Known}
+		Live: oracle.OneByOne(liveScans{n, p, p.newRand("live")}.scan), Known: n.views.Known}
 	if n.w.liveCatalog {
 		rc.Definition = definition
 	}

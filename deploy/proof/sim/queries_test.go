@@ -25,7 +25,7 @@ type liveScans struct {
 	rng *rand.Rand
 }
 
-func (l liveScans) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+func (l liveScans) scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	l.n.stale = []int{0, 1} // unless the real-time views answer
 	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
 		l.n.w.observe("slow reader")

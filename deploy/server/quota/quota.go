@@ -123,9 +123,9 @@ func (q *Quotas) Ingest(name string, byteCount, eventCount int) (wait time.Durat
 	return q.tenant(name).spend(q.cfg.Now(), [kinds]int{events: eventCount, bytes: byteCount}, events, bytes)
 }
 
-// Query spends one query of a tenant's quota, or returns how long the tenant has to wait.
-func (q *Quotas) Query(name string) (wait time.Duration) {
-	return q.tenant(name).spend(q.cfg.Now(), [kinds]int{queries: 1}, queries)
+// Query spends queries of a tenant's quota, or returns how long the tenant has to wait.
+func (q *Quotas) Query(name string, count int) (wait time.Duration) {
+	return q.tenant(name).spend(q.cfg.Now(), [kinds]int{queries: count}, queries)
 }
 
 // tenant returns the tenant with a name. The first request of a tenant creates it.

@@ -28,7 +28,7 @@ func quotas(t testing.TB, cfg Config) (*Quotas, *clock) {
 func TestRates(t *testing.T) {
 	t.Parallel()
 	q, clock := quotas(t, Config{Default: Rates{Events: 100},
-		Tenants: map[string]Rates{"big": {Events: 1000, Queries: 0.5}}})
+		Tenants: map[string]Rates{"big": {Events: 1000, Queries: 0.5}, "several": {Queries: 2}}})
 	for i, step := range []struct {
 		after  time.Duration
 		tenant string
@@ -54,9 +54,12 @@ func TestRates(t *testing.T) {
 		}
 	}
 	for i, want := range []time.Duration{0, time.Nanosecond} {
-		if got := q.Query("big"); got != want {
+		if got := q.Query("big", 1); got != want {
 			t.Errorf("query %d: wait %s, want %s", i, got, want)
 		}
+	}
+	if got := q.Query("several", 6) + q.Query("several", 1); got != 2*time.Second {
+		t.Errorf("after six queries at once: wait %s, want that of the four beyond two a second", got)
 	}
 	if got := q.Ingest("free of bytes", 1<<40, 0) + q.Ingest("free of bytes", 1<<40, 0); got != 0 {
 		t.Errorf("without a limit: wait %s", got)
@@ -96,8 +99,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	q, _ := quotas(t, Config{Registerer: reg, Default: Rates{Queries: 1}})
 	for i := range 10_000 {
-		q.Query("tenant-" + strconv.Itoa(i))
-		q.Query("tenant-" + strconv.Itoa(i))
+		q.Query("tenant-"+strconv.Itoa(i), 1)
+		q.Query("tenant-"+strconv.Itoa(i), 1)
 	}
 	families, err := reg.Gather()
 	if err != nil {
