@@ -47,10 +47,9 @@ func (c *Column) IsNull(row int) bool { return c.Null != nil && c.Null[row] }
 //	sum, avg  N non-null values; their sum in Hi:Lo (two's complement) or, for floats, in Sum, which may
 //	          be nil where N is 0
 //	min, max  N non-null values; the extreme in Lo (as int64) or Float
-//	distinct  from the batch layer Exact, and Registers where asked for; from the
-//	          speed layer Sketch
+//	distinct  from the batch layer Exact, and Set where asked for; from the speed layer Sketch
 //
-// The batch layer's registers stay a list, because most groups have few and a dense
+// The batch layer's set is a list of hashes or registers, because most groups have few and a dense
 // sketch of every group would not fit in memory.
 type Acc struct {
 	N      uint64
@@ -60,14 +59,12 @@ type Acc struct {
 	Sum    *floatsum.Sum
 	Exact  uint64
 	Sketch *distinct.Sketch
-	// those of distinct.Sketch.Registers in any order, a register perhaps several times: the highest rank
-	// counts
-	Registers []uint32
+	Set    *distinct.Set
 }
 
-// AccBytes is what an Acc of the measure needs, without its sketch, registers and far values.
+// AccBytes is what an Acc of the measure needs, without its sketch, set and far values.
 func (m *Measure) AccBytes() int64 {
-	const acc = 80
+	const acc = 64
 	const sum = 56
 	if m.SumsFloats() {
 		return acc + sum

@@ -63,7 +63,8 @@ type measureCell struct {
 	float        float64
 	near         floatsum.Near
 	far          string
-	sketch       string
+	// set is the state of a set, or of its registers. It is empty where nobody asked for it.
+	set string
 }
 
 func newCollector(scan *query.Scan, limit int, st *statement) *collector {
@@ -129,7 +130,7 @@ func (m *measureCell) dest(hasSketches bool) []any {
 	case m.Kind == catalog.Count:
 		return out
 	case m.Kind == catalog.Distinct && hasSketches:
-		return append(out, &m.sketch)
+		return append(out, &m.set)
 	case m.Kind == catalog.Distinct:
 		return out
 	case m.SumsFloats():
@@ -167,11 +168,10 @@ func (c *collector) add(ctx context.Context) error {
 		bytes += int64(len(c.dims[d].text))
 	}
 	for j := range c.measures {
-		sketch := len(c.measures[j].sketch)
-		if c.st.readsStates {
-			sketch = min(sketch, distinct.MaxRegisterBytes)
+		if set := len(c.measures[j].set); set > 0 {
+			bytes += int64(distinct.SetBytes + min(set, distinct.MaxRegisterBytes))
 		}
-		bytes += int64(sketch + len(c.measures[j].far))
+		bytes += int64(len(c.measures[j].far))
 	}
 	if err := c.scan.Memory.Grow(ctx, bytes); err != nil {
 		return err
@@ -214,11 +214,13 @@ func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
 		far, err := floatsum.ParseFar(m.far)
 		sum.Far = far
 		return query.Acc{N: m.n, Sum: sum}, err
-	case m.Kind == catalog.Distinct && c.st.readsStates && m.sketch != "":
-		return c.parseState(m.sketch)
+	case m.Kind == catalog.Distinct && m.set == "":
+		return query.Acc{Exact: m.n}, nil
+	case m.Kind == catalog.Distinct && (c.st.readsStates || m.n <= distinct.MaxHashes):
+		return c.parseState(m.set)
 	case m.Kind == catalog.Distinct:
-		registers, err := parseRegisters(m.sketch)
-		return query.Acc{Exact: m.n, Registers: registers}, err
+		registers, err := parseRegisters(m.set)
+		return query.Acc{Exact: m.n, Set: distinct.SetOfRegisters(registers)}, err
 	case m.Type == catalog.Float64:
 		return query.Acc{N: m.n, Float: m.float}, nil
 	case m.Kind == catalog.Min || m.Kind == catalog.Max:
@@ -234,6 +236,9 @@ func (c *collector) parseState(state string) (query.Acc, error) {
 		return query.Acc{}, fmt.Errorf("read state: it should have %d hashes, which is not what fits in its %d bytes",
 			n, len(state))
 	}
+	if n <= distinct.MaxHashes {
+		return query.Acc{Exact: n, Set: distinct.SetOfHashes(state[size:])}, nil
+	}
 	if c.union == nil {
 		c.union = &distinct.Union{}
 	}
@@ -241,16 +246,13 @@ func (c *collector) parseState(state string) (query.Acc, error) {
 	for at := size; at < len(state); at += 8 {
 		c.union.Raise(distinct.Register(binary.LittleEndian.Uint64([]byte(state[at : at+8]))))
 	}
-	return query.Acc{Exact: n, Registers: c.union.AppendRegisters(nil)}, nil
+	return query.Acc{Exact: n, Set: distinct.SetOfRegisters(c.union.AppendRegisters(nil))}, nil
 }
 
 // parseRegisters reads a state of groupUniqArray of UInt32: the number of registers, then the
 // registers. They are of united sketches, so one register may occur with several ranks. A state is
 // read because the driver builds the slice of an array by reflection, which costs many times more.
 func parseRegisters(state string) ([]uint32, error) {
-	if state == "" {
-		return nil, nil
-	}
 	raw := []byte(state)
 	n, size := binary.Uvarint(raw)
 	if size <= 0 || uint64(len(raw)-size) != 4*n {

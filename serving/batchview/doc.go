@@ -7,10 +7,11 @@
 // windows whose rows need them, overflow that conditions hide, and the list of the table's parts. A
 // sketch takes kilobytes, so there are sketches of those windows only in which the speed layer has events.
 //
-// A sketch follows from the set that it sketches, so none is stored. If the pinned rows have few enough bytes of sets,
-// which the proof knows, the statement returns united sets, and the registers are computed here. Otherwise ClickHouse
-// computes the registers of each row. The bytes of the sets also say how much memory ClickHouse needs, so that it need
-// not begin again.
+// A group of at most distinct.MaxHashes values gets its united set, with which live values are united exactly. A larger
+// one gets a sketch, which follows from the set, so none is stored. If the pinned rows have few enough bytes of sets,
+// which the proof knows, the statement returns all united sets, and the registers are computed here. Otherwise
+// ClickHouse computes the registers of each row. The bytes of the sets also say how much memory ClickHouse needs, so
+// that it need not begin again.
 //
 // # The proof
 //

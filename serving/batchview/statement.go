@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/distinct"
 	"recount/schemas/query"
 	"recount/schemas/sqlschema"
 )
@@ -184,8 +185,10 @@ func (st *statement) measureColumns(m query.Measure, sketches sketchColumns, sum
 	hashes := "(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
 	switch sketches {
 	case unitedSketches:
-		return []string{"uniqExactArray" + hashes,
-			"toString(groupUniqArrayArrayState(arrayMap(h -> " + register + ", " + hashes + ")))"}
+		set := "uniqExactArrayState" + hashes
+		n := "finalizeAggregation(" + set + ")"
+		sketch := "groupUniqArrayArrayState(arrayMap(h -> " + register + ", " + hashes + "))"
+		return []string{n, fmt.Sprintf("if(%s <= %d, toString(%s), toString(%s))", n, distinct.MaxHashes, set, sketch)}
 	case unitedStates:
 		return []string{"toUInt64(0)", "toString(uniqExactArrayState" + hashes + ")"}
 	}
@@ -208,7 +211,8 @@ type sketchColumns int
 
 const (
 	noSketches sketchColumns = iota
-	// unitedSketches makes the sketch of each row from its set, and unites them.
+	// unitedSketches makes the sketch of each row from its set, and unites them. A united set of at most
+	// distinct.MaxHashes is returned itself in place of its sketch.
 	unitedSketches
 	// unitedStates returns the united sets themselves. Their sketches follow from them (parseState). ClickHouse reads
 	// and unites nothing else then, but the result has 8 bytes for each hash.

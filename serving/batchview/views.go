@@ -80,7 +80,7 @@ func (v *Views) Close() { v.stop() }
 
 // Options say what a scan needs besides its values.
 type Options struct {
-	// Sketches are the windows, ascending, whose rows get the registers of distinct measures.
+	// Sketches are the windows, ascending, whose rows get the sets of distinct measures (distinct.Set).
 	Sketches []int32
 }
 

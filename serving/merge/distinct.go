@@ -12,11 +12,17 @@ import (
 // five standard errors once in 1.7 million.
 const BoundErrors = 5
 
+// scratch is what the sets of a measure are united with, one group after another.
+type scratch struct {
+	union   distinct.Union
+	overlap distinct.Overlap
+}
+
 // bounds is a distinct count, the range of the true count, and what the live part added.
 type bounds struct{ value, low, high, added int64 }
 
-// mergeDistinct estimates |E ∪ L| from the exact size of the batch set E, its registers B
-// and the live set L.
+// mergeDistinct counts E ∪ L exactly where the hashes of the batch set E and of the live set L are at hand. Otherwise
+// it estimates |E ∪ L| from the exact size of E, its registers B and L.
 //
 // While L is exact, its size is known. So is a part of what it adds: a hash that would raise a
 // register of B cannot be in E, because E would have raised the register already. So
@@ -28,8 +34,8 @@ type bounds struct{ value, low, high, added int64 }
 // known to BoundErrors standard errors. The estimate of |B ∪ L| gives further bounds, to as many
 // standard errors. The narrower bounds are stated.
 //
-// u is scratch space for uniting registers. Its content is overwritten.
-func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
+// The content of s is overwritten.
+func mergeDistinct(batch, live *query.Acc, s *scratch) bounds {
 	var e int64
 	if batch != nil {
 		e = int64(batch.Exact)
@@ -37,13 +43,16 @@ func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
 	if live == nil || live.Sketch == nil {
 		return bounds{value: e, low: e, high: e}
 	}
+	if batch != nil && batch.Set.HasHashes() && live.Sketch.Exact() {
+		added := int64(len(live.Sketch.Hashes()) - s.overlap.Count(batch.Set, live.Sketch))
+		return bounds{value: e + added, low: e + added, high: e + added, added: added}
+	}
+	u := &s.union
 	low, high := setSize(live.Sketch)
 	d := bounds{low: max(e, low), high: e + high}
 	u.Reset()
 	if batch != nil {
-		for _, r := range batch.Registers {
-			u.Raise(r)
-		}
+		u.AddSet(batch.Set)
 		d.low = max(d.low, e+certainlyNew(u, live.Sketch.Hashes()))
 	}
 	switch {

@@ -5,7 +5,6 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/decimal"
-	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
 	"recount/schemas/query"
 )
@@ -107,8 +106,8 @@ func floatValue(f float64, fits bool) value {
 type column struct {
 	query.Measure
 	batch, live []query.Acc
-	// union is scratch space for a distinct measure, else nil.
-	union *distinct.Union
+	// scratch is nil but for a distinct measure.
+	scratch *scratch
 }
 
 // accumulators returns those of row i. One of them may be nil.
@@ -126,7 +125,7 @@ func (c *column) accumulators(g *groups, i int) (batch, live *query.Acc) {
 func (c *column) mergedValue(g *groups, i int) (value, bounds) {
 	b, l := c.accumulators(g, i)
 	if c.Kind == catalog.Distinct {
-		d := mergeDistinct(b, l, c.union)
+		d := mergeDistinct(b, l, c.scratch)
 		return value{i: d.value}, d
 	}
 	return finish(&c.Measure, join(&c.Measure, b, l)), bounds{}

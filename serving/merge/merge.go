@@ -2,7 +2,6 @@ package merge
 
 import (
 	"recount/schemas/catalog"
-	"recount/schemas/distinct"
 	"recount/schemas/query"
 )
 
@@ -91,7 +90,7 @@ func newColumns(scan *query.Scan, batch, live *query.Part) []column {
 	for j, m := range scan.Measures {
 		columns[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
 		if m.Kind == catalog.Distinct {
-			columns[j].union = new(distinct.Union)
+			columns[j].scratch = new(scratch)
 		}
 	}
 	return columns

@@ -245,7 +245,7 @@ func Compare(a, b any, desc bool) int {
 // Layer is the layer that Part imitates.
 type Layer int
 
-// The layers. Batch gives exact distinct counts with registers, and Speed gives sketches.
+// The layers. Batch gives exact distinct counts with their sets, and Speed gives sketches.
 const (
 	Batch Layer = iota
 	Speed
@@ -312,7 +312,7 @@ func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 		a.Sum = &total
 	case m.Kind == catalog.Distinct && l == Batch:
 		a.Exact = s.Estimate()
-		a.Registers = s.Registers()
+		a.Set = distinct.SetOf(r.Hashes(m))
 	case m.Kind == catalog.Distinct:
 		a.Sketch = &s
 	case extreme == nil || m.Kind == catalog.Sum || m.Kind == catalog.Avg:

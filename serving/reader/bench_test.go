@@ -146,6 +146,8 @@ var shapes = []struct {
 		"SELECT time, origin, delay, sum(n), sum(late) FROM peer GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"},
 	{"distinct by delay", query.Query{Measures: tails, GroupBy: []string{"delay"}},
 		"SELECT delay, uniqExactMerge(tails) FROM peer GROUP BY delay ORDER BY delay"},
+	{"distinct by hour", query.Query{Measures: tails, Granularity: "1h"},
+		"SELECT toStartOfHour(time) AS h, uniqExactMerge(tails) FROM peer GROUP BY h ORDER BY h"},
 	{"distinct by week", query.Query{Measures: tails, Granularity: "1w"},
 		"SELECT toDateTime(toMonday(time)) AS w, uniqExactMerge(tails) FROM peer GROUP BY w ORDER BY w"},
 }

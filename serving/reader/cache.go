@@ -119,7 +119,7 @@ func partBytes(p *query.Part) int64 {
 		entry  = 512 // of the cache
 		row    = 4 + 8
 		text   = 16
-		acc    = 96
+		acc    = 64
 		number = 8
 		sum    = 56
 		bin    = 40
@@ -135,7 +135,7 @@ func partBytes(p *query.Part) int64 {
 	for _, accs := range p.Measures {
 		bytes += int64(acc * len(accs))
 		for i := range accs {
-			bytes += int64(4 * len(accs[i].Registers))
+			bytes += accs[i].Set.Bytes()
 			if s := accs[i].Sum; s != nil {
 				bytes += sum + bin*int64(len(s.Far))
 			}

@@ -139,8 +139,8 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 func checkMeasures(scan *query.Scan, a *merge.Answer, i int, r *oracle.Row) error {
 	for j, m := range a.Measures {
 		want := r.Measure(scan.Measures[j])
-		if m.Bounded(i) && m.Low[i] <= want.(int64) && want.(int64) <= m.High[i] {
-			continue
+		if m.Bounded(i) { // The world has 30 values, and small sets are counted exactly.
+			return fmt.Errorf("%s of %v: has the bounds %d to %d", m.Name, r.Keys, m.Low[i], m.High[i])
 		}
 		if !m.Value.Null[i] && want != m.Value.Ints[i] || m.Value.Null[i] != (want == nil) {
 			return fmt.Errorf("%s of %v: got %d, want %v", m.Name, r.Keys, m.Value.Ints[i], want)

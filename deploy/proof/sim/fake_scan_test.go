@@ -65,7 +65,7 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 		h = slices.Compact(h)
 		a := &p.Measures[k[0]][k[1]]
 		a.Exact = uint64(len(h))
-		a.Registers = distinct.AppendRegisters(nil, h)
+		a.Set = distinct.SetOf(h)
 	}
 	return p, nil
 }
