@@ -28,6 +28,22 @@ func (g *groups) add(window, batch, live, keyRow int32) {
 	g.keyRow = append(g.keyRow, keyRow)
 }
 
+// move puts row from in the place of row to.
+func (g *groups) move(from, to int) {
+	g.window[to] = g.window[from]
+	g.batch[to] = g.batch[from]
+	g.live[to] = g.live[from]
+	g.keyRow[to] = g.keyRow[from]
+}
+
+// cut removes all rows but the first n.
+func (g *groups) cut(n int) {
+	g.window = g.window[:n]
+	g.batch = g.batch[:n]
+	g.live = g.live[:n]
+	g.keyRow = g.keyRow[:n]
+}
+
 // dim returns column d of the part that has row i's key, and the row in that column.
 func (g *groups) dim(d int, i int) (*query.Column, int) {
 	if k := g.keyRow[i]; k < 0 {

@@ -24,16 +24,10 @@ func (g *groups) keep(having []query.Condition, columns []column) {
 		if !allHold(having, values) {
 			continue
 		}
-		g.window[kept] = g.window[i]
-		g.batch[kept] = g.batch[i]
-		g.live[kept] = g.live[i]
-		g.keyRow[kept] = g.keyRow[i]
+		g.move(i, kept)
 		kept++
 	}
-	g.window = g.window[:kept]
-	g.batch = g.batch[:kept]
-	g.live = g.live[:kept]
-	g.keyRow = g.keyRow[:kept]
+	g.cut(kept)
 }
 
 // markColumns marks the columns that conditions compare.

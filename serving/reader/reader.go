@@ -116,6 +116,8 @@ type Reader struct {
 	Config
 	metrics *metrics
 	cache   *cache
+	// comparedRows is the constant, unless a test changes it.
+	comparedRows int64
 }
 
 // New returns a reader.
@@ -129,7 +131,7 @@ func New(c Config) (*Reader, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Reader{c, newMetrics(c.Registerer, c.Memory), newCache(c.CacheBytes, c.Registerer)}, nil
+	return &Reader{c, newMetrics(c.Registerer, c.Memory), newCache(c.CacheBytes, c.Registerer), maxComparedRows}, nil
 }
 
 // Answer answers a query of a tenant. It sets the query's empty fields to their defaults. The caller must
