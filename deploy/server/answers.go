@@ -35,6 +35,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 	}
 	parts := api.Parts{
 		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
+		Changes:      answers,
 		Declarations: s.declarations(),
 		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
 		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,

@@ -48,6 +48,7 @@ var routes = map[string]route{
 	"/v1/events":  {needs: access.Ingest, on: publicly},
 	"/v1/query":   {needs: access.Query, on: publicly},
 	"/v1/queries": {needs: access.Query, on: publicly},
+	"/v1/changes": {needs: access.Query, on: publicly},
 	"/v1/sql":     {needs: access.Query, on: publicly},
 
 	"/v1/views":              {needs: access.Query | access.Admin},

@@ -118,6 +118,8 @@ type Parts struct {
 	Answerer     Answerer
 	Publications Publications
 	Declarations Declarations
+	// Changes may be nil. Requests for changes are then refused.
+	Changes Changes
 	// DeadLetters may be nil. Requests for dead letters are then refused.
 	DeadLetters DeadLetters
 	// Events may be nil. Requests to explain events are then refused.
@@ -177,6 +179,7 @@ func New(cfg Config, p Parts) (*API, error) {
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
 		{"/v1/queries", map[string]handler{http.MethodPost: a.postQueries}},
+		{"/v1/changes", map[string]handler{http.MethodGet: a.getChanges}},
 		{"/v1/sql", map[string]handler{http.MethodPost: a.postSQL}},
 		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},
 		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView),

@@ -51,7 +51,7 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 const statusClientGone = 499
 
 func (m *metrics) observe(mode query.Mode, status int, began time.Time) {
-	if !slices.Contains(query.Modes, mode) && mode != modeSQL && mode != modeSeveral {
+	if !slices.Contains(query.Modes, mode) && mode != modeSQL && mode != modeSeveral && mode != modeChanges {
 		mode = "none" // A client may send any string, and each label is kept for ever.
 	}
 	m.seconds.WithLabelValues(string(mode), strconv.Itoa(status)).Observe(time.Since(began).Seconds())

@@ -82,6 +82,9 @@ func TestDocumentHasTheFields(t *testing.T) {
 		"VerifyProgress": openapi.VerifyProgress{}, "VerifyCheck": openapi.Check{}, "VerifyFinding": openapi.Finding{},
 		"Scores": openapi.Scores{}, "ScoredView": openapi.ScoredView{}, "ScoredMeasure": openapi.ScoredMeasure{},
 		"Difference": openapi.Difference{}, "QueryExplanation": query.Explanation{},
+		"Comparison": openapi.Comparison{}, "ComparedPublication": openapi.ComparedPublication{},
+		"ChangeSummary": openapi.ChangeSummary{}, "ChangedDay": openapi.ChangedDay{},
+		"ChangedEvents": openapi.ChangedEvents{}, "ChangedCell": openapi.ChangedCell{},
 		"BatchReading": query.BatchReading{}, "LiveReading": query.LiveReading{}, "ObjectList": query.ObjectList{},
 	} {
 		want, required := fields(reflect.TypeOf(v))
@@ -117,26 +120,36 @@ func fields(t reflect.Type) (all, required []string) {
 	return all, required
 }
 
-// TestDocumentHasTheParameters compares the document's parameters of GET /v1/query with those that
-// are read.
+// TestDocumentHasTheParameters compares the document's parameters of GET /v1/query and GET /v1/changes
+// with those that are read.
 func TestDocumentHasTheParameters(t *testing.T) {
 	t.Parallel()
-	var get struct {
-		Parameters []struct{ Name string }
-	}
-	if err := json.Unmarshal(parse(t).Paths["/v1/query"]["get"], &get); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, p := range get.Parameters {
-		got = append(got, p.Name)
-	}
-	slices.Sort(got)
+	got := documentedParameters(t, "/v1/query")
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(queryParameters)), got); diff != "" {
 		t.Error(diff)
+	}
+	ofChanges := documentedParameters(t, "/v1/changes")
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(changesParameters)), ofChanges); diff != "" {
+		t.Errorf("changes: %s", diff)
 	}
 	inBody, _ := fields(reflect.TypeOf(query.Query{}))
 	if diff := cmp.Diff(inBody, got); diff != "" {
 		t.Errorf("GET and POST differ: %s", diff)
 	}
+}
+
+// documentedParameters returns the names of the parameters of a GET, sorted.
+func documentedParameters(t *testing.T, path string) (names []string) {
+	t.Helper()
+	var get struct {
+		Parameters []struct{ Name string }
+	}
+	if err := json.Unmarshal(parse(t).Paths[path]["get"], &get); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range get.Parameters {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -33,20 +33,9 @@ var queryParameters = map[string]bool{
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
 // the catalog lacks, and gives the values of where and having the types of what they are compared with.
 func parseParameters(raw string, now time.Time) (*query.Query, error) {
-	values, err := url.ParseQuery(raw)
+	values, err := knownParameters(raw, queryParameters)
 	if err != nil {
-		return nil, invalid("query", "%v", err)
-	}
-	for name, v := range values {
-		repeatable, ok := queryParameters[name]
-		switch {
-		case !utf8.ValidString(strings.Join(v, "")):
-			return nil, invalid("query", "parameter %q is not valid UTF-8", name)
-		case !ok:
-			return nil, invalid("query", "unknown parameter %q", name)
-		case !repeatable && len(v) > 1:
-			return nil, invalid("query", "parameter %s is given %d times; give it once", name, len(v))
-		}
+		return nil, err
 	}
 	p := &parameters{values: values}
 	q := &query.Query{
@@ -59,6 +48,26 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 	q.Having = p.conditions("having", query.ParseHaving)
 	p.setRange(q, now)
 	return q, p.err
+}
+
+// knownParameters reads URL parameters. known says of each whether it may be repeated.
+func knownParameters(raw string, known map[string]bool) (url.Values, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, invalid("query", "%v", err)
+	}
+	for name, v := range values {
+		repeatable, ok := known[name]
+		switch {
+		case !utf8.ValidString(strings.Join(v, "")):
+			return nil, invalid("query", "parameter %q is not valid UTF-8", name)
+		case !ok:
+			return nil, invalid("query", "unknown parameter %q", name)
+		case !repeatable && len(v) > 1:
+			return nil, invalid("query", "parameter %s is given %d times; give it once", name, len(v))
+		}
+	}
+	return values, nil
 }
 
 func (p *parameters) fail(err error) {

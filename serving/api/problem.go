@@ -96,9 +96,12 @@ func problemOf(err error) *problem.Problem {
 	var limit *batchview.LimitError
 	var fill *merge.FillError
 	var tooMuch *query.TooMuchMemoryError
+	var side *reader.PublicationError
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &side):
+		return problemOfPublication(side)
 	case errors.As(err, &refused) && refused.Field == "view":
 		return &problem.Problem{Status: http.StatusNotFound, Code: problem.UnknownView, Detail: refused.Msg,
 			Field: refused.Field}

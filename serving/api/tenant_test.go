@@ -11,6 +11,7 @@ import (
 	"recount/schemas/deadletter"
 	"recount/schemas/openapi"
 	"recount/schemas/query"
+	"recount/serving/changes"
 	"recount/serving/merge"
 	"recount/serving/reader"
 )
@@ -32,6 +33,11 @@ func (a *asked) AnswerAll(_ context.Context, queries []*query.Query, tenant stri
 		answers.Results = append(answers.Results, reader.Result{Answer: &merge.Answer{}})
 	}
 	return answers, nil
+}
+
+func (a *asked) Changes(_ context.Context, _ *changes.Question, tenant string) (*changes.Answer, error) {
+	a.record(tenant)
+	return nil, reader.ErrNotInPublication
 }
 
 func (a *asked) List(_ context.Context, tenant string, _ deadletter.Filter) (deadletter.Page, error) {
@@ -57,6 +63,7 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	api := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
 		p.Answerer = all
 		p.DeadLetters = all
+		p.Changes = all
 		p.Cap = func(tenant, _, _ string) *openapi.Cap {
 			all.record(tenant)
 			return nil
@@ -67,6 +74,7 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 		{"GET", "/v1/query" + day}, {"POST", "/v1/query"}, {"POST", "/v1/queries"},
 		{"GET", "/v1/views"}, {"GET", "/v1/views/flights"}, {"GET", "/v1/dead-letters"},
 		{"GET", "/v1/dead-letters/0-1-0"}, {"POST", "/v1/dead-letters/replays"},
+		{"GET", "/v1/changes?view=flights&from_publication=16"},
 	} {
 		for _, tenant := range []string{"acme", "rival"} {
 			all.tenants = nil

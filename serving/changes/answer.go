@@ -29,7 +29,10 @@ const MaxLimit = 100_000
 type Answer struct {
 	View     string
 	Location *time.Location
-	Old, New Total
+	// Windowed says that changes have a time, and Dims and Measures are the names of their other columns.
+	Windowed       bool
+	Dims, Measures []string
+	Old, New       Total
 	// Sum is all changes together, and Days are those of each day that has some. A cell is of the local day in which
 	// its window begins.
 	Sum  Tally
@@ -57,7 +60,8 @@ type Total struct {
 // Listed is a part of the list.
 type Listed struct {
 	*merge.Comparison
-	Causes []Causes // of each listed group
+	Shown  []merge.Compared // the listed groups
+	Causes []Causes         // of each listed group
 }
 
 // Tally counts changes.
@@ -87,7 +91,7 @@ func (a *Answer) Close() {
 // Rows returns how many changes are listed.
 func (a *Answer) Rows() (n int) {
 	for _, l := range a.Listed {
-		n += l.Comparison.Listed
+		n += l.Listed
 	}
 	return n
 }
@@ -120,6 +124,7 @@ func (a *Answer) Add(c *merge.Comparison, w window.Windows, causes func(from, to
 			a.OutOfRange = append(a.OutOfRange, name)
 		}
 	}
+	listed.Shown = slices.Clone(c.Groups[:c.Listed])
 	if c.Groups = nil; c.Listed > 0 {
 		a.Listed = append(a.Listed, listed)
 	}

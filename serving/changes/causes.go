@@ -26,8 +26,8 @@ const (
 )
 
 // Names are the names of the causes, in the order of their bits.
-var Names = []string{"late_events", "new_events", "copies_removed", "definition", "fill", "retention", "limit", "reading",
-	"rounding", "unknown"}
+var Names = []string{"late_events", "new_events", "copies_removed", "definition", "fill", "retention", "limit",
+	"reading", "rounding", "unknown"}
 
 // List returns the names of the set.
 func (c Causes) List() []string {

@@ -14,8 +14,8 @@ import (
 type Comparison struct {
 	// Groups are all of them.
 	Groups []Compared
-	// Location, Windowed, Times, Dims, Old and New are columns as in an Answer, of the first Listed groups. A group that
-	// one of the parts lacks has null in all measures of that part.
+	// Location, Windowed, Times, Dims, Old and New are columns as in an Answer, of the first Listed groups. A group
+	// that one of the parts lacks has null in all measures of that part.
 	Listed   int
 	Location *time.Location
 	Windowed bool

@@ -76,7 +76,8 @@ func (r *Reader) Changes(ctx context.Context, q *changes.Question, tenant string
 	if err != nil {
 		return nil, err
 	}
-	a := &changes.Answer{View: q.View, Location: location, Memory: r.Memory.Open(tenant)}
+	a := &changes.Answer{View: q.View, Location: location, Windowed: q.Granularity != "all",
+		Dims: c.new.query.GroupBy, Measures: c.new.query.Measures, Memory: r.Memory.Open(tenant)}
 	if err := c.fill(ctx, a); err != nil {
 		a.Close()
 		if ctx.Err() != nil {
@@ -100,8 +101,8 @@ func (c *comparison) pin(ctx context.Context) error {
 	from := c.q.FromPublication
 	switch {
 	case from == 0:
-		return &query.Error{Field: "from_publication", Msg: "give the number of the publication to compare with, such " +
-			"as one that was pinned for a bill"}
+		return &query.Error{Field: "from_publication", Msg: "give the number of the publication to compare with, " +
+			"such as one that was pinned for a bill"}
 	case from == c.q.ToPublication:
 		return &query.Error{Field: "to_publication", Msg: fmt.Sprintf("it is publication %d too; leave it out for the "+
 			"newest", from)}
@@ -222,10 +223,11 @@ func (c *comparison) checkColumns() error {
 	}
 	a := c.old.scan.View.Cell
 	b := c.new.scan.View.Cell
-	if a != b && (c.q.Granularity == "" || max(a, b)%min(a, b) != 0 || c.old.scan.Windows.From != c.new.scan.Windows.From ||
-		c.old.scan.Windows.To != c.new.scan.Windows.To) {
-		return differs("granularity", "the cell", a, b, "give a granularity that both divide, such as 1d or all, and a "+
-			"range of such windows")
+	w := c.old.scan.Windows
+	sameRange := w.From == c.new.scan.Windows.From && w.To == c.new.scan.Windows.To
+	if a != b && (c.q.Granularity == "" || max(a, b)%min(a, b) != 0 || !sameRange) {
+		return differs("granularity", "the cell", a, b, "give a granularity that both divide, such as 1d or all, and "+
+			"a range of such windows")
 	}
 	const remedy = "values of two types cannot be compared, so leave it out"
 	for i, d := range c.old.scan.GroupBy {
@@ -366,8 +368,8 @@ func (c *comparison) compare(ctx context.Context, a *changes.Answer, part chunk,
 	if err := memory.Grow(ctx, merge.Bytes(&scans[1], c.new.query, parts[0], parts[1])); err != nil {
 		return err
 	}
-	windowed := c.q.Granularity != "all"
-	found, err := merge.Compare(&scans[0], &scans[1], parts[0], parts[1], windowed, a.Location, c.new.query.Limit-a.Rows())
+	found, err := merge.Compare(&scans[0], &scans[1], parts[0], parts[1], a.Windowed, a.Location,
+		c.new.query.Limit-a.Rows())
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,8 @@ func narrowCatalog() *catalog.Catalog {
 	c := oracle.Catalog()
 	v := c.Views["flights"]
 	v.Dimensions = []string{"origin", "delay"}
-	v.Measures = slices.DeleteFunc(v.Measures, func(m catalog.Measure) bool { return m.Name == "mean" || m.Name == "first" })
+	v.Measures = slices.DeleteFunc(v.Measures,
+		func(m catalog.Measure) bool { return m.Name == "mean" || m.Name == "first" })
 	v.Where = []catalog.Filter{{Field: "delay", Op: catalog.Ge, Values: []any{int64(0)}}}
 	return c
 }
@@ -176,7 +177,8 @@ func (p *past) state(i int) *record.State {
 		if count.Rows > 0 && b >= side.fill {
 			s.Types["flight"] = append(s.Types["flight"], count)
 		}
-		version := record.BucketVersion{Bucket: b, Ver: uint64(i + 1), Rows: int64(len(counted)), Checksum: hashOf(counted)}
+		version := record.BucketVersion{Bucket: b, Ver: uint64(i + 1), Rows: int64(len(counted)),
+			Checksum: hashOf(counted)}
 		if i == 1 && !side.anew[b] && version.Checksum == p.checksum(0, b) {
 			version.Ver = 1
 		}
@@ -220,7 +222,8 @@ type pastBatch struct {
 	read map[int64]bool
 }
 
-func (b *pastBatch) Scan(_ context.Context, s *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+func (b *pastBatch) Scan(_ context.Context, s *record.State, scan *query.Scan, _ batchview.Options) (*query.Part,
+	error) {
 	i := 0
 	if s.N == b.sides[1].n {
 		i = 1
@@ -407,7 +410,8 @@ func (p *past) check(a *changes.Answer) error {
 	cells, all, w := p.naive()
 	listed := min(len(cells), p.question.Limit)
 	if a.Rows() != listed || a.Truncated != (listed < len(cells)) {
-		return fmt.Errorf("%d changes are listed, truncated %t; want %d of %d", a.Rows(), a.Truncated, listed, len(cells))
+		return fmt.Errorf("%d changes are listed, truncated %t; want %d of %d", a.Rows(), a.Truncated, listed,
+			len(cells))
 	}
 	if err := p.checkSums(a, cells, w); err != nil {
 		return err
@@ -417,9 +421,9 @@ func (p *past) check(a *changes.Answer) error {
 			return err
 		}
 	}
-	last := ""
+	last := 0
 	for _, part := range a.Listed {
-		for i := range part.Comparison.Listed {
+		for i := range part.Listed {
 			key := keyOf(part.Comparison, w, i)
 			c, found := cells[key]
 			if !found {
@@ -434,11 +438,10 @@ func (p *past) check(a *changes.Answer) error {
 			if err := p.checkCauses(part.Causes[i], w, c); err != nil {
 				return fmt.Errorf("%s: %w", key, err)
 			}
-			if at := fmt.Sprintf("%06d", c.window); at < last {
-				return fmt.Errorf("%s comes after the window %s", key, last)
-			} else {
-				last = at
+			if c.window < last {
+				return fmt.Errorf("%s comes after the window %d", key, last)
 			}
+			last = c.window
 		}
 	}
 	return nil
@@ -474,8 +477,8 @@ func checkShown(want string, measures []merge.Measure, i int) error {
 		if want == "none" && got != nil {
 			return fmt.Errorf("%s is %v, and there is no row", m.Name, got)
 		}
-		if want != "none" && !strings.Contains(want+", ", fmt.Sprint(m.Name, " ", got, got == nil && strings.Contains(want,
-			fmt.Sprint(m.Name, " ", nil, true)), ", ")) {
+		beyond := got == nil && strings.Contains(want, fmt.Sprint(m.Name, " ", nil, true))
+		if want != "none" && !strings.Contains(want+", ", fmt.Sprint(m.Name, " ", got, beyond, ", ")) {
 			return fmt.Errorf("%s is %v; want one of %s", m.Name, got, want)
 		}
 	}
@@ -606,8 +609,8 @@ func TestChangesRefuses(t *testing.T) {
 			"measures", nil},
 		{"a dimension of one", changes.Question{FromPublication: 3, Query: query.Query{GroupBy: []string{"cancelled"}}},
 			"group_by", nil},
-		{"a fine granularity", changes.Question{FromPublication: 3, Query: query.Query{Granularity: "1s"}}, "granularity",
-			nil},
+		{"a fine granularity", changes.Question{FromPublication: 3, Query: query.Query{Granularity: "1s"}},
+			"granularity", nil},
 	} {
 		p := &past{sides: sides}
 		if c.question.View == "" {

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"recount/schemas/access"
+	"recount/schemas/problem"
+	"recount/schemas/query"
+	"recount/serving/changes"
+	"recount/serving/encode"
+	"recount/serving/reader"
+)
+
+// Changes says what changed between two publications. *reader.Reader implements it.
+type Changes interface {
+	Changes(ctx context.Context, q *changes.Question, tenant string) (*changes.Answer, error)
+}
+
+// modeChanges is the mode of these questions in the metrics of queries.
+const modeChanges query.Mode = "changes"
+
+// changesParameters says of each parameter whether it may be repeated.
+var changesParameters = map[string]bool{
+	"view": false, "from_publication": false, "to_publication": false, "from": false, "to": false, "granularity": false,
+	"time_zone": false, "limit": false, "measures": true, "group_by": true, "where": true,
+}
+
+// changesFormats are in order of preference.
+var changesFormats = []struct {
+	media string
+	write func(io.Writer, *changes.Answer) error
+}{
+	{"application/json", encode.ChangesJSON}, {"text/csv", encode.ChangesCSV},
+	{"application/x-ndjson", encode.ChangesNDJSON},
+}
+
+func (a *API) getChanges(w http.ResponseWriter, r *http.Request) error {
+	began := time.Now()
+	err := a.runChanges(w, r)
+	a.metrics.observe(modeChanges, statusOf(r, err), began)
+	return err
+}
+
+func (a *API) runChanges(w http.ResponseWriter, r *http.Request) error {
+	principal, ok := access.FromContext(r.Context())
+	if !ok {
+		return errNoPrincipal
+	}
+	if a.parts.Changes == nil {
+		return problem.New(http.StatusNotFound, problem.NotFound, "this process does not compare publications")
+	}
+	format, err := chooseChangesFormat(r)
+	if err != nil {
+		return err
+	}
+	q, err := parseChanges(r.URL.RawQuery, a.parts.Now())
+	if err != nil {
+		return err
+	}
+	return a.gated(func(w http.ResponseWriter, r *http.Request) error {
+		answer, err := a.parts.Changes.Changes(r.Context(), q, principal.Tenant)
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
+		a.metrics.rows.Observe(float64(answer.Rows()))
+		summary, err := encode.ChangesSummary(answer)
+		if err != nil {
+			return fmt.Errorf("encode the summary: %w", err)
+		}
+		h := w.Header()
+		h.Set("Content-Type", changesFormats[format].media)
+		h.Set("Cache-Control", "no-store")
+		h.Set("Vary", "Accept")
+		h.Set("Recount-Changes", string(summary))
+		return clientGone(changesFormats[format].write(w, answer))
+	})(w, r)
+}
+
+// chooseChangesFormat returns the place of the format with the highest weight in the Accept header.
+func chooseChangesFormat(r *http.Request) (int, error) {
+	header := strings.Join(r.Header.Values("Accept"), ",")
+	best := -1
+	weight := 0.0
+	for i, f := range changesFormats {
+		if q := quality(header, f.media); q > weight {
+			best = i
+			weight = q
+		}
+	}
+	switch {
+	case strings.TrimSpace(header) == "":
+		return 0, nil
+	case best < 0:
+		return 0, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
+			"changes are application/json, text/csv or application/x-ndjson")
+	}
+	return best, nil
+}
+
+// parseChanges reads a question from URL parameters.
+func parseChanges(raw string, now time.Time) (*changes.Question, error) {
+	values, err := knownParameters(raw, changesParameters)
+	if err != nil {
+		return nil, err
+	}
+	p := &parameters{values: values}
+	q := &changes.Question{Query: query.Query{View: values.Get("view"), Measures: p.list("measures"),
+		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"),
+		Limit: p.limit(query.DefaultLimit, changes.MaxLimit)},
+		FromPublication: p.publication("from_publication"), ToPublication: p.publication("to_publication")}
+	if q.Ungrouped = values.Has("group_by") && strings.Join(values["group_by"], "") == ""; !q.Ungrouped {
+		q.GroupBy = p.list("group_by")
+	}
+	q.Where = p.conditions("where", query.ParseWhere)
+	p.setRange(&q.Query, now)
+	return q, p.err
+}
+
+// publication reads the number of a publication. It returns 0 if there is none.
+func (p *parameters) publication(name string) uint64 {
+	if !p.values.Has(name) {
+		return 0
+	}
+	n, err := strconv.ParseUint(p.values.Get(name), 10, 64)
+	if err != nil || n == 0 {
+		p.fail(invalid(name, "%q is not the number of a publication", p.values.Get(name)))
+	}
+	return n
+}
+
+// problemOfPublication returns the problem with which an error about one of two publications is answered.
+func problemOfPublication(e *reader.PublicationError) *problem.Problem {
+	p := *problemOf(e.Err)
+	p.Field = e.Field
+	p.Detail = fmt.Sprintf("publication %d: %s", e.N, p.Detail)
+	if errors.Is(e.Err, query.ErrCollected) {
+		p.Detail += "; only the newest publications are kept, and those that were pinned in time with " +
+			"PUT /v1/publications/{n}/pin"
+	}
+	return &p
+}
