@@ -14,6 +14,7 @@ type node struct {
 	function  *function // nil for a column or a literal
 	args      []*node
 	column    string
+	place     int   // of the column in Expression.Columns
 	value     value // of a literal
 	isLiteral bool
 	zone      *time.Location // of a function of times
@@ -225,7 +226,7 @@ func (p *parser) named() (*node, error) {
 	if !slices.Contains(p.columns, t.text) {
 		p.columns = append(p.columns, t.text)
 	}
-	return p.count(&node{column: t.text, resultOf: columnType, at: t.at})
+	return p.count(&node{column: t.text, place: slices.Index(p.columns, t.text), resultOf: columnType, at: t.at})
 }
 
 func (p *parser) function(name token) (*node, error) {
