@@ -20,9 +20,10 @@ type queryCmd struct {
 	serverFlag
 	View        string       `arg:"" help:"Name of the view."`
 	From        narrowing    `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h; else of the data."`
-	To          narrowing    `placeholder:"TIME" help:"End of the range, not included; else the end of the data."`
+	To          narrowing    `placeholder:"TIME" help:"End, not included; else the end of the data."`
 	Last        narrowing    `placeholder:"LENGTH" help:"Range that ends now, such as 24h, 7d or 1mo."`
 	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
+	Derived     []string     `short:"d" sep:"none" help:"Like \"ratio = clicks / views\", from measures."`
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
 	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
 	TimeZone    string       `help:"IANA time zone of the windows; when empty, UTC."`
@@ -95,7 +96,7 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		"view":        {c.View},
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill":  {strconv.FormatBool(c.Fill || c.Plot && c.Granularity != "all")},
-		"where": c.Where, "having": c.Having, "explain": {strconv.FormatBool(c.Explain)},
+		"where": c.Where, "having": c.Having, "derived": c.Derived, "explain": {strconv.FormatBool(c.Explain)},
 		"totals": {strconv.FormatBool(c.Totals)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
@@ -119,6 +120,11 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	}
 	if c.Explain && c.Format != "json" {
 		return nil, errors.New("--explain needs --format json, because a table has no place for it")
+	}
+	for _, d := range c.Derived {
+		if _, err := query.ParseDerived(d); err != nil {
+			return nil, fmt.Errorf("--%w", err)
+		}
 	}
 	for _, w := range c.Where {
 		if _, err := query.ParseWhere(w); err != nil {

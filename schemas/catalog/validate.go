@@ -36,6 +36,11 @@ func DimensionName(name string) bool {
 	return isFieldName(name) && !slices.Contains(reservedOutputs, name)
 }
 
+// MeasureName reports whether a measure may have the name.
+func MeasureName(name string) bool {
+	return nameFormat.MatchString(name) && !strings.Contains(name, "__") && !slices.Contains(reservedOutputs, name)
+}
+
 // isFieldName reports whether the events of a log may have a column of the name.
 func isFieldName(name string) bool { return FieldName(name) && !strings.Contains(name, "__") }
 
@@ -171,8 +176,7 @@ func (c *Catalog) validateMeasures(v *View) error {
 	}
 	for i, m := range v.Measures {
 		path := []string{"views", v.Name, "measures", m.Name}
-		if !nameFormat.MatchString(m.Name) || strings.Contains(m.Name, "__") ||
-			slices.Contains(reservedOutputs, m.Name) {
+		if !MeasureName(m.Name) {
 			errs = append(errs, mistake("a measure name begins with a letter, has at most 63 letters, digits and "+
 				"single underscores, and is not one of "+strings.Join(reservedOutputs, ", "), path...))
 		}

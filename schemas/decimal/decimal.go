@@ -286,6 +286,15 @@ func Mean(high int64, low uint64, scale int, n uint64) float64 {
 	return f
 }
 
+// Nearest returns the float64 nearest to high:low units.
+func Nearest(high int64, low uint64, scale int) float64 {
+	const exact = 1 << 53 // Up to here each number of units is a float64, and so is each power of ten.
+	if v := int64(low); high == v>>63 && -exact <= v && v <= exact {
+		return float64(v) / float64(powers[scale])
+	}
+	return Mean(high, low, scale, 1)
+}
+
 // point puts the point into the digits that begin at start.
 func point(dst []byte, start, scale int) []byte {
 	if scale == 0 {

@@ -277,3 +277,17 @@ func TestParseSum(t *testing.T) {
 		}
 	}
 }
+
+// TestNearest: a number of units becomes the nearest float64, of a fraction with big integers too.
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		scale := rapid.IntRange(0, MaxPrecision).Draw(t, "scale")
+		low := rapid.OneOf(rapid.Int64(), rapid.Int64Range(1<<53-2, 1<<53+2)).Draw(t, "low")
+		high := rapid.SampledFrom([]int64{low >> 63, low >> 63, 1, -2}).Draw(t, "high")
+		want := Mean(high, uint64(low), scale, 1)
+		if got := Nearest(high, uint64(low), scale); got != want {
+			t.Fatalf("%d:%d of scale %d: got %v, want %v", high, low, scale, got, want)
+		}
+	})
+}

@@ -43,6 +43,10 @@ func FuzzParse(f *testing.F) {
 			`{"dimension":"origin","op":"suffix","value":"D"},{"dimension":"origin","op":"lt","value":""}]}]}}]}`,
 		`{"view":"flights","having":[{"measure":"n","op":"gt","value":1},{"not":{"or":[` +
 			`{"measure":"tails","op":"between","values":[1,2]},{"measure":"n","op":"ne","value":null}]}}]}`,
+		`{"view":"flights","derived":[{"name":"share","expression":"n / (tails - 0.5)"},{"name":"per_second",` +
+			`"expression":"if(n > 2, n, null) / window_seconds"}],` +
+			`"having":[{"measure":"share","op":"lt","value":0.5}],` +
+			`"order_by":[{"by":"per_second","desc":true}],"totals":true}`,
 		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
 	} {
@@ -93,6 +97,12 @@ func checkScan(t *testing.T, s *Scan, open bool) {
 	}
 	checkCondition(t, &Condition{And: s.Where})
 	checkCondition(t, &Condition{And: s.Having})
+	for _, d := range s.Derived {
+		if len(d.Measures) != len(d.Expression.Columns) || d.Type() != catalog.Int64 && d.Type() != catalog.Float64 {
+			t.Fatalf("derived number %+v", d)
+		}
+		d.Expression.Numbers().Value()
+	}
 	p := s.Predicate()
 	p.Tests(func(test *Test) { test.Null() })
 }
@@ -112,7 +122,7 @@ func checkCondition(t *testing.T, c *Condition) {
 	}
 	for _, v := range c.Values {
 		switch v.(type) {
-		case nil, string, int64, bool:
+		case nil, string, int64, float64, bool:
 		default:
 			t.Fatalf("condition %+v holds a %T", c, v)
 		}

@@ -35,12 +35,13 @@ func (q *Query) having(c *catalog.Catalog, s *Scan) ([]Condition, error) {
 // measure resolves a comparison of a measure.
 func (r *resolver) measure(s *Scan, c *Condition, place string) error {
 	m, ok := r.view.Measure(c.Measure)
+	derived := s.derived(c.Measure)
 	switch {
 	case c.Dimension != "":
 		return invalid(place, "a condition of having has measure; write that of dimension %s into where", c.Dimension)
 	case !ok && slices.Contains(r.view.Dimensions, c.Measure):
 		return invalid(place, "%s is a dimension; write its condition into where", c.Measure)
-	case !ok:
+	case !ok && derived < 0:
 		return invalid(place, "view %s has no measure %q; it has %s", r.view.Name, c.Measure, measureNames(r.view))
 	case !slices.Contains(havingOps, c.Op):
 		return invalid(place, "%s: a measure has no op %q; use one of %v", c.Measure, c.Op, havingOps)
@@ -48,8 +49,14 @@ func (r *resolver) measure(s *Scan, c *Condition, place string) error {
 	if err := c.takeValues(place); err != nil {
 		return err
 	}
-	c.Column = s.column(r.catalog, m)
-	c.Type = s.Measures[c.Column].ResultType()
+	if derived >= 0 {
+		c.Column = derived
+		c.Type = s.Derived[derived].Type()
+	} else {
+		at := s.column(r.catalog, m)
+		c.Column = len(s.Derived) + at
+		c.Type = s.Measures[at].ResultType()
+	}
 	c.Values = slices.Clone(c.Values)
 	for i, v := range c.Values {
 		switch {

@@ -38,7 +38,7 @@ const (
 // Modes lists the modes.
 var Modes = []Mode{Merged, Exact, Live}
 
-// Order is one sort key: a dimension of GroupBy, a measure of the view or time.
+// Order is one sort key: a dimension of GroupBy, a measure of the view, a derived number of the query or time.
 type Order struct {
 	By   string `json:"by"`
 	Desc bool   `json:"desc,omitempty"`
@@ -47,14 +47,15 @@ type Order struct {
 // Query is the body of POST /v1/query.
 type Query struct {
 	View        string      `json:"view"`
-	Measures    []string    `json:"measures,omitempty"`    // all when empty
+	Measures    []string    `json:"measures,omitempty"`    // all when empty, unless there are derived numbers
 	From        time.Time   `json:"from,omitzero"`         // the beginning of the data when zero
 	To          time.Time   `json:"to,omitzero"`           // the end of the data when zero
 	Granularity string      `json:"granularity,omitempty"` // all when empty
 	TimeZone    string      `json:"time_zone,omitempty"`   // UTC when empty
+	Derived     []Derived   `json:"derived,omitempty"`     // numbers made of measures
 	GroupBy     []string    `json:"group_by,omitempty"`
 	Where       []Condition `json:"where,omitempty"`
-	Having      []Condition `json:"having,omitempty"` // on measures
+	Having      []Condition `json:"having,omitempty"` // on measures and derived numbers
 	OrderBy     []Order     `json:"order_by,omitempty"`
 	Limit       int         `json:"limit,omitempty"`  // DefaultLimit when 0
 	Mode        Mode        `json:"mode,omitempty"`   // Merged when empty
@@ -247,8 +248,11 @@ type Scan struct {
 	GroupBy  []Dimension
 	Where    []Condition // with values of the dimensions' types; Predicate is what layers evaluate
 	Having   []Condition // with values of the measures' types; layers ignore it, because it is about merged values
-	Measures []Measure   // those of the query, and then those that only order rows or are only in Having
-	Memory   *Share      // what the scan holds while it grows; nil has no limit
+	// Measures are those of the query, those that only Derived reads, and then those that only order rows or are only
+	// in Having.
+	Measures []Measure
+	Derived  []DerivedNumber // layers ignore them, because they are made of merged values
+	Memory   *Share          // what the scan holds while it grows; nil has no limit
 }
 
 // Dimension is a grouping column with its type.
@@ -305,6 +309,9 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 		return nil, err
 	}
 	if s.Measures, err = q.measures(c, v); err != nil {
+		return nil, err
+	}
+	if s.Derived, err = q.derived(c, s); err != nil {
 		return nil, err
 	}
 	if s.GroupBy, err = q.groupBy(c, v); err != nil {
@@ -412,12 +419,13 @@ func (q *Query) Bound(s *Scan, begin, end int64) (*Query, *Scan, error) {
 
 // AllGroups returns a query for the measures of all groups and windows together, and its scan. Having is not applied.
 func (q *Query) AllGroups(s *Scan) (*Query, *Scan, error) {
-	all := &Query{View: q.View, Measures: q.Measures, From: q.From, To: q.To, TimeZone: q.TimeZone, Where: q.Where,
-		Limit: DefaultLimit, Mode: q.Mode, AsOf: q.AsOf}
+	all := &Query{View: q.View, Measures: q.Measures, Derived: q.Derived, From: q.From, To: q.To,
+		TimeZone: q.TimeZone, Where: q.Where, Limit: DefaultLimit, Mode: q.Mode, AsOf: q.AsOf}
 	scan := *s
 	scan.GroupBy = nil
 	scan.Having = nil
-	scan.Measures = s.Measures[:len(q.Measures):len(q.Measures)]
+	returned := s.returned(q)
+	scan.Measures = s.Measures[:returned:returned]
 	var err error
 	scan.Windows, err = all.windows(s.View.Cell)
 	return all, &scan, err
@@ -444,7 +452,7 @@ func measureNames(v *catalog.View) string {
 }
 
 func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error) {
-	if len(q.Measures) == 0 {
+	if len(q.Measures) == 0 && len(q.Derived) == 0 {
 		for _, m := range v.Measures {
 			q.Measures = append(q.Measures, m.Name)
 		}
@@ -496,13 +504,13 @@ func (q *Query) orderBy(c *catalog.Catalog, s *Scan) error {
 		switch {
 		case slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }):
 			return invalid("order_by", "%q is listed twice", o.By)
-		case slices.Contains(q.GroupBy, o.By), slices.Contains(q.Measures, o.By),
+		case slices.Contains(q.GroupBy, o.By), slices.Contains(q.Measures, o.By), s.derived(o.By) >= 0,
 			o.By == "time" && q.Granularity != "" && q.Granularity != "all":
 		case isMeasure:
 			s.column(c, m)
 		default:
-			return invalid("order_by", "%q is neither time, nor in group_by, nor a measure of the view: %s", o.By,
-				measureNames(s.View))
+			return invalid("order_by", "%q is neither time, nor in group_by or derived, nor a measure of the view: %s",
+				o.By, measureNames(s.View))
 		}
 	}
 	return nil

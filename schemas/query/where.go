@@ -59,7 +59,8 @@ type Condition struct {
 	Or        []Condition       `json:"or,omitempty"`
 	Not       *Condition        `json:"not,omitempty"`
 	Type      catalog.FieldType `json:"-"` // of the values; set by Resolve
-	Column    int               `json:"-"` // of the measure in Scan.Measures; set by Resolve
+	// Column is the place of what having compares among Scan.Derived and then Scan.Measures. Resolve sets it.
+	Column int `json:"-"`
 }
 
 // MarshalJSON writes null as a value. A comparison without any is refused, because it is rather a mistake.

@@ -14,6 +14,7 @@
 //
 //	view, from, to, granularity, time_zone, limit, mode, as_of   as in JSON, once each
 //	fill, totals               true or false
+//	derived                    repeated: a number such as ratio = clicks / views (query.ParseDerived)
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
 //	where, having              repeated: conditions as a text (query.ParseWhere), all of which have to hold

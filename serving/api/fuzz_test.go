@@ -18,6 +18,8 @@ func FuzzParameters(f *testing.F) {
 			"&where=cancelled:exists:true&order_by=n:desc,time&granularity=1d&as_of=3&limit=5&fill=true&totals=true",
 		"view=flights&from=2001&to=2002&where=origin+in+(ORD,'it''s',%22%5Cu00e9%22)+and+" +
 			"not+(delay+%3E=+5+or+origin+suffix+x)&having=n+%3E+1+and+mean+%3C=+2.5&having=first:ne:null",
+		"view=flights&derived=share+%3D+n+/+tails&derived=rate%3Dlate/window_seconds&having=share+%3E+0.5" +
+			"&order_by=rate",
 		"where=::&order_by=:&view=%zz", "limit=99999999999999999999", "where=origin:in:", "measures=,&group_by=",
 	} {
 		f.Add(s)

@@ -63,9 +63,10 @@ func TestDocumentHasTheFields(t *testing.T) {
 	t.Parallel()
 	d := parse(t)
 	for name, v := range map[string]any{
-		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": query.Accuracy{},
-		"Overflow": query.Overflow{}, "OutOfRange": query.OutOfRange{}, "Problem": problem.Problem{},
-		"View": openapi.View{}, "Dimension": openapi.Dimension{}, "Cap": openapi.Cap{},
+		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Derived": query.Derived{},
+		"Accuracy": query.Accuracy{}, "Overflow": query.Overflow{}, "OutOfRange": query.OutOfRange{},
+		"Problem": problem.Problem{},
+		"View":    openapi.View{}, "Dimension": openapi.Dimension{}, "Cap": openapi.Cap{},
 		"Measure": openapi.Measure{}, "Filter": openapi.Filter{}, "EventType": openapi.EventType{},
 		"Catalog": openapi.Catalog{}, "Changes": openapi.Changes{}, "Change": openapi.Change{},
 		"Edit": openapi.Edit{}, "Conflict": openapi.Conflict{}, "Preview": openapi.Preview{},

@@ -26,8 +26,8 @@ func invalid(field, format string, args ...any) error {
 // queryParameters says of each parameter of GET /v1/query whether it may be repeated.
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
-	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "group_by": true,
-	"order_by": true, "where": true, "having": true,
+	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
+	"group_by": true, "order_by": true, "where": true, "having": true,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
@@ -39,7 +39,7 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 	}
 	p := &parameters{values: values}
 	q := &query.Query{
-		View: values.Get("view"), Measures: p.list("measures"),
+		View: values.Get("view"), Measures: p.list("measures"), Derived: p.derived(),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
@@ -172,6 +172,23 @@ func (p *parameters) orderBy() []query.Order {
 			p.fail(invalid("order_by", "%q: use name, name:asc or name:desc", text))
 		}
 		out = append(out, query.Order{By: by, Desc: direction == "desc"})
+	}
+	return out
+}
+
+// derived reads derived numbers, each of which is name = expression. An empty one is none, as with conditions.
+func (p *parameters) derived() []query.Derived {
+	var out []query.Derived
+	for _, text := range p.values["derived"] {
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		d, err := query.ParseDerived(text)
+		if err != nil {
+			p.fail(err)
+			return nil
+		}
+		out = append(out, d)
 	}
 	return out
 }

@@ -73,9 +73,12 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 		}
 		columnTypes = append(columnTypes, types[m.Type])
 	}
-	for _, m := range a.Measures {
-		columnTypes = append(columnTypes, types[m.Type])
-		if m.Kind == catalog.Distinct {
+	for i := range a.Measures {
+		m := &a.Measures[i]
+		if !m.IsDerived() {
+			columnTypes = append(columnTypes, types[m.Type])
+		}
+		if m.Estimated {
 			columnTypes = append(columnTypes, types[m.Type], types[m.Type])
 		}
 	}
@@ -105,11 +108,12 @@ func fillArrow(b *array.RecordBuilder, a *merge.Answer, from, to int) {
 	}
 	for j := range a.Measures {
 		m := &a.Measures[j]
-		appendValues(column(), &m.Live, from, to, a.IsLive)
-		if m.Kind == catalog.Distinct {
-			none := make([]bool, a.Rows())
-			appendValues(column(), &merge.Values{Ints: m.Low, Null: none}, from, to, m.Bounded)
-			appendValues(column(), &merge.Values{Ints: m.High, Null: none}, from, to, m.Bounded)
+		if !m.IsDerived() {
+			appendValues(column(), &m.Live, from, to, a.IsLive)
+		}
+		if m.Estimated {
+			appendValues(column(), &m.Low, from, to, m.Bounded)
+			appendValues(column(), &m.High, from, to, m.Bounded)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package encode
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"recount/schemas/catalog"
@@ -22,9 +21,12 @@ func Columns(a *merge.Answer) []string {
 	for _, m := range a.Measures {
 		names = append(names, m.Name)
 	}
-	for _, m := range a.Measures {
-		names = append(names, m.Name+"__live")
-		if m.Kind == catalog.Distinct {
+	for i := range a.Measures {
+		m := &a.Measures[i]
+		if !m.IsDerived() {
+			names = append(names, m.Name+"__live")
+		}
+		if m.Estimated {
 			names = append(names, m.Name+"__low", m.Name+"__high")
 		}
 	}
@@ -75,18 +77,20 @@ func (e *csvRow) append(dst []byte, i int) []byte {
 
 // appendAccuracy appends the live part and the bounds of a measure.
 func (e *csvRow) appendAccuracy(dst []byte, m *merge.Measure, i int) []byte {
-	if e.a.IsLive(i) {
-		dst = e.appendMeasure(dst, m, &m.Live, i)
+	if !m.IsDerived() {
+		if e.a.IsLive(i) {
+			dst = e.appendMeasure(dst, m, &m.Live, i)
+		}
+		dst = append(dst, ',')
 	}
-	dst = append(dst, ',')
-	if m.Kind != catalog.Distinct {
+	if !m.Estimated {
 		return dst
 	}
 	if !m.Bounded(i) {
 		return append(dst, ",,"...)
 	}
-	dst = append(strconv.AppendInt(dst, m.Low[i], 10), ',')
-	return append(strconv.AppendInt(dst, m.High[i], 10), ',')
+	dst = append(e.clock.appendValue(dst, m.Type, &m.Low, i), ',')
+	return append(e.clock.appendValue(dst, m.Type, &m.High, i), ',')
 }
 
 func (e *csvRow) appendMeasure(dst []byte, m *merge.Measure, v *merge.Values, i int) []byte {

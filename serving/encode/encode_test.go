@@ -38,6 +38,10 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 	q := &query.Query{View: "flights", From: start, To: start.Add(6 * time.Hour), TimeZone: "America/Chicago"}
 	q.Granularity = rapid.SampledFrom([]string{"", "1h"}).Draw(t, "granularity")
 	q.GroupBy = rapid.SampledFrom([][]string{nil, {"origin"}, {"origin", "delay", "cancelled"}}).Draw(t, "group_by")
+	q.Derived = oracle.DrawDerived(t, 3)
+	if len(q.Derived) > 0 {
+		q.Measures = rapid.SampledFrom([][]string{nil, {"far", "first", "tails"}}).Draw(t, "measures")
+	}
 	scan, err := q.Resolve(oracle.Catalog(), "default")
 	if err != nil {
 		t.Fatal(err)
@@ -88,11 +92,11 @@ func naiveRow(a *merge.Answer, i int) map[string]any {
 	for j := range a.Measures {
 		m := &a.Measures[j]
 		row[m.Name] = value(m, &m.Value)
-		if a.IsLive(i) && !m.Live.Null[i] {
+		if a.IsLive(i) && !m.IsDerived() && !m.Live.Null[i] {
 			live[m.Name] = value(m, &m.Live)
 		}
 		if m.Bounded(i) {
-			bounds[m.Name] = []any{json.Number(fmt.Sprint(m.Low[i])), json.Number(fmt.Sprint(m.High[i]))}
+			bounds[m.Name] = []any{value(m, &m.Low), value(m, &m.High)}
 		}
 	}
 	if a.IsLive(i) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 
 	"recount/schemas/catalog"
 	"recount/serving/merge"
@@ -130,7 +129,7 @@ func (e *jsonRow) appendLive(dst []byte, i int) []byte {
 	dst = append(dst, `"live":{`...)
 	open := len(dst)
 	for j := range e.a.Measures {
-		if m := &e.a.Measures[j]; !m.Live.Null[i] {
+		if m := &e.a.Measures[j]; !m.IsDerived() && !m.Live.Null[i] {
 			dst = append(appendComma(dst, open), e.measures[j]...)
 			dst = e.appendMeasure(dst, m, &m.Live, i)
 		}
@@ -150,8 +149,8 @@ func (e *jsonRow) appendBounds(dst []byte, i int) []byte {
 			open = len(dst)
 		}
 		dst = append(append(appendComma(dst, open), e.measures[j]...), '[')
-		dst = append(strconv.AppendInt(dst, m.Low[i], 10), ',')
-		dst = append(strconv.AppendInt(dst, m.High[i], 10), ']')
+		dst = append(e.clock.appendValue(dst, m.Type, &m.Low, i), ',')
+		dst = append(e.clock.appendValue(dst, m.Type, &m.High, i), ']')
 	}
 	if open < 0 {
 		return dst

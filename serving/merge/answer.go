@@ -15,8 +15,9 @@ type Answer struct {
 	// Windowed says that rows have a time. It is false with granularity all.
 	Windowed bool
 	// Times is the start of each row's window in microseconds since 1970. It is nil unless Windowed.
-	Times    []int64
-	Dims     []Dimension
+	Times []int64
+	Dims  []Dimension
+	// Measures are those of the query, and then its derived numbers.
 	Measures []Measure
 	// HasLive marks the rows with a live part. It is nil when no row has one.
 	HasLive  []bool
@@ -45,22 +46,38 @@ type Dimension struct {
 	query.Column
 }
 
-// Measure is a column of finished values. Live is empty when no row has a live part.
+// Measure is a column of finished values: of a measure, or of a derived number.
 type Measure struct {
 	Name string
+	// Kind is empty for a derived number.
 	Kind catalog.MeasureKind
 	// Type is the type of the values: Int64, Float64, Timestamp or a decimal. A sum of decimals has up to
 	// decimal.MaxSum digits.
 	Type  catalog.FieldType
 	Value Values
-	Live  Values
-	// Low and High are the bounds of a distinct count. They are equal in a row whose value is
-	// exact, and nil when no row has a live part.
-	Low, High []int64
+	// Live is empty when no row has a live part, and for a derived number.
+	Live Values
+	// Estimated says that values may have sketch error: those of a distinct count, and of a derived number of one.
+	Estimated bool
+	// Low and High are the bounds of values. They are equal in a row whose value is exact, and empty when no row has
+	// a live part. Where those of a derived number are not known, they are the ends of its type, and the value may
+	// be null.
+	Low, High Values
 }
 
+// IsDerived reports whether the column is a derived number.
+func (m *Measure) IsDerived() bool { return m.Kind == "" }
+
 // Bounded reports whether the row's value has sketch error.
-func (m *Measure) Bounded(row int) bool { return m.Low != nil && m.Low[row] < m.High[row] }
+func (m *Measure) Bounded(row int) bool {
+	switch {
+	case m.Low.Null == nil:
+		return false
+	case m.Type == catalog.Float64:
+		return m.Low.Floats[row] < m.High.Floats[row]
+	}
+	return m.Low.Ints[row] < m.High.Ints[row]
+}
 
 // Values is a column of values: Floats for the type Float64, else Ints. Null marks missing values. A decimal is its
 // number of units. That of a sum has 128 bits, of which Ints are the low half and Highs are the high one.

@@ -21,6 +21,9 @@ type scratch struct {
 // bounds is a distinct count, the range of the true count, and what the live part added.
 type bounds struct{ value, low, high, added int64 }
 
+// limits are the bounds of a value. They are equal if it is exact.
+type limits struct{ low, high value }
+
 // mergeDistinct counts E ∪ L exactly where the hashes of the batch set E and of the live set L are at hand. Otherwise
 // it estimates |E ∪ L| from the exact size of E, its registers B and L.
 //

@@ -13,6 +13,8 @@
 // live value is what the speed layer added. For distinct it is the estimated number of values
 // that the speed layer added. For avg, min and max it is the value of the live events alone.
 //
+// A derived number is computed from the finished values of its row, and its bounds from theirs. It has no live value.
+//
 // # Having
 //
 // The conditions of having keep rows by the values that the answer has for them, after fill and before

@@ -102,12 +102,14 @@ func floatValue(f float64, fits bool) value {
 	return value{f: f, null: !fits, beyond: !fits}
 }
 
-// column is a measure with its accumulators in both parts.
+// column is a measure with its accumulators in both parts, or a derived number.
 type column struct {
 	query.Measure
 	batch, live []query.Acc
 	// scratch is nil but for a distinct measure.
 	scratch *scratch
+	// derived is nil for a measure.
+	derived *derivation
 }
 
 // accumulators returns those of row i. One of them may be nil.
@@ -121,12 +123,20 @@ func (c *column) accumulators(g *groups, i int) (batch, live *query.Acc) {
 	return batch, live
 }
 
-// mergedValue returns the value of row i, and the bounds of a distinct measure.
-func (c *column) mergedValue(g *groups, i int) (value, bounds) {
+// isEstimated reports whether values may have sketch error.
+func (c *column) isEstimated() bool {
+	return c.Kind == catalog.Distinct || c.derived != nil && c.derived.isEstimated()
+}
+
+// mergedValue returns the value of row i. It returns the bounds of the value too, if that is estimated.
+func (c *column) mergedValue(g *groups, i int) (value, limits) {
+	if c.derived != nil {
+		return c.derived.mergedValue(g, i)
+	}
 	b, l := c.accumulators(g, i)
 	if c.Kind == catalog.Distinct {
 		d := mergeDistinct(b, l, c.scratch)
-		return value{i: d.value}, d
+		return value{i: d.value}, limits{value{i: d.low}, value{i: d.high}}
 	}
-	return finish(&c.Measure, join(&c.Measure, b, l)), bounds{}
+	return finish(&c.Measure, join(&c.Measure, b, l)), limits{}
 }

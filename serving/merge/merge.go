@@ -45,8 +45,12 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
-	for i := range q.Measures { // The columns after them only order rows or keep them.
-		a.gatherMeasure(&columns[i], g, place)
+	derived := columns[:len(scan.Derived)]
+	returned := columns[len(derived):][:len(q.Measures)] // The columns after them are not in rows.
+	for _, list := range [][]column{returned, derived} {
+		for i := range list {
+			a.gatherMeasure(&list[i], g, place)
+		}
 	}
 	return a, nil
 }
@@ -65,7 +69,7 @@ func Bytes(scan *query.Scan, q *query.Query, batch, live *query.Part) int64 {
 	const rank = 8
 	const group = 4*4 + 2*16 + 4 // in groups, twice as an entry, and in places
 	const indexed = 64           // a live row in the index
-	const finished = 3*9 + 2*8   // a value, its live part, a third of slack, and bounds
+	const finished = 3*9 + 2*9   // a value, its live part, a third of slack, and bounds
 	l := int64(orEmpty(scan, live).Rows())
 	rows := int64(orEmpty(scan, batch).Rows()) + l
 	answered := min(rows, int64(q.Limit))
@@ -75,7 +79,7 @@ func Bytes(scan *query.Scan, q *query.Query, batch, live *query.Part) int64 {
 	}
 	keys := int64(1 + len(scan.GroupBy) + len(q.OrderBy))
 	return indexed*l + rows*(group+rank*keys) +
-		answered*(8+17*int64(len(scan.GroupBy))+finished*int64(len(scan.Measures)))
+		answered*(8+17*int64(len(scan.GroupBy))+finished*int64(len(scan.Measures)+len(scan.Derived)))
 }
 
 func orEmpty(scan *query.Scan, p *query.Part) *query.Part {
@@ -85,13 +89,18 @@ func orEmpty(scan *query.Scan, p *query.Part) *query.Part {
 	return &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
 }
 
+// newColumns returns the derived numbers of a scan, and then its measures.
 func newColumns(scan *query.Scan, batch, live *query.Part) []column {
-	columns := make([]column, len(scan.Measures))
+	columns := make([]column, len(scan.Derived)+len(scan.Measures))
+	measures := columns[len(scan.Derived):]
 	for j, m := range scan.Measures {
-		columns[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
+		measures[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
 		if m.Kind == catalog.Distinct {
-			columns[j].scratch = new(scratch)
+			measures[j].scratch = new(scratch)
 		}
+	}
+	for k := range scan.Derived {
+		columns[k] = newDerived(scan, &scan.Derived[k], measures)
 	}
 	return columns
 }
@@ -154,14 +163,16 @@ func places(rows []int32, n int) []int32 {
 // gatherMeasure finishes one measure of all rows, with its live values and bounds. Rows in which a value
 // does not fit its type are named in the accuracy.
 func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
-	m := Measure{Name: c.Name, Kind: c.Kind, Type: c.ResultType()}
+	m := Measure{Name: c.Name, Kind: c.Kind, Type: c.ResultType(), Estimated: c.isEstimated()}
 	wide := c.Kind == catalog.Sum && c.Type.IsDecimal()
 	m.Value = newValues(m.Type, a.rows, wide)
 	if a.HasLive != nil {
-		m.Live = newValues(m.Type, a.rows, wide)
-		if c.Kind == catalog.Distinct {
-			m.Low = make([]int64, a.rows)
-			m.High = make([]int64, a.rows)
+		if c.derived == nil {
+			m.Live = newValues(m.Type, a.rows, wide)
+		}
+		if m.Estimated {
+			m.Low = newValues(m.Type, a.rows, false)
+			m.High = newValues(m.Type, a.rows, false)
 		}
 	}
 	var beyond []int
@@ -169,16 +180,16 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
 		if row == none {
 			continue
 		}
-		v, d := c.mergedValue(g, i)
+		v, l := c.mergedValue(g, i)
 		m.Value.set(int(row), v)
 		live := value{}
-		if a.HasLive != nil {
-			live = c.liveValue(g, i, d)
+		if m.Live.Null != nil {
+			live = c.liveValue(g, i, v)
 			m.Live.set(int(row), live)
 		}
-		if m.Low != nil {
-			m.Low[row] = d.low
-			m.High[row] = d.high
+		if m.Low.Null != nil {
+			m.Low.set(int(row), l.low)
+			m.High.set(int(row), l.high)
 		}
 		if v.beyond || live.beyond {
 			beyond = append(beyond, int(row))
@@ -190,13 +201,16 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
 	a.Measures = append(a.Measures, m)
 }
 
-func (c *column) liveValue(g *groups, i int, d bounds) value {
-	if c.Kind == catalog.Distinct {
-		return value{i: d.added, null: g.live[i] == none}
-	}
-	_, l := c.accumulators(g, i)
-	if l == nil {
+// liveValue returns the live part of the merged value of row i.
+func (c *column) liveValue(g *groups, i int, merged value) value {
+	b, l := c.accumulators(g, i)
+	switch {
+	case l == nil:
 		return value{null: true}
+	case c.Kind == catalog.Distinct && b != nil:
+		return value{i: merged.i - int64(b.Exact)}
+	case c.Kind == catalog.Distinct:
+		return merged
 	}
 	return finish(&c.Measure, l)
 }

@@ -57,6 +57,10 @@ func drawQuery(t *rapid.T) *query.Query {
 	all := rapid.SampledFrom([][]string{nil, nil, {"n"}, {"far", "late"},
 		{"first", "mean", "short", "usual", "worst"}})
 	q.Measures = all.Draw(t, "measures")
+	q.Derived = oracle.DrawDerived(t, 3)
+	for _, d := range q.Derived {
+		names = append(names, d.Name)
+	}
 	for _, by := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID[string]).Draw(t, "order") {
 		if by != "time" || q.Granularity != "" {
 			q.OrderBy = append(q.OrderBy, query.Order{By: by, Desc: rapid.Bool().Draw(t, "desc")})
@@ -65,7 +69,7 @@ func drawQuery(t *rapid.T) *query.Query {
 	q.Limit = rapid.SampledFrom([]int{0, 1, 3, 50}).Draw(t, "limit")
 	q.Fill = rapid.Bool().Draw(t, "fill")
 	if rapid.Bool().Draw(t, "has having") {
-		q.Having = oracle.DrawHaving(t, 2)
+		q.Having = oracle.DrawHaving(t, 2, q.Derived)
 	}
 	return q
 }
@@ -143,8 +147,12 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	for _, m := range a.Measures {
 		names = append(names, m.Name)
 	}
-	if !slices.Equal(names, q.Measures) {
-		t.Fatalf("measures %v, want %v", names, q.Measures)
+	returned := slices.Clone(q.Measures)
+	for _, d := range q.Derived {
+		returned = append(returned, d.Name)
+	}
+	if !slices.Equal(names, returned) {
+		t.Fatalf("measures %v, want %v", names, returned)
 	}
 	for i, r := range want {
 		checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
@@ -241,9 +249,7 @@ func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row) {
 			} else if d := slices.Index(q.GroupBy, o.By); d >= 0 {
 				c = oracle.Compare(x.Keys[d], y.Keys[d], o.Desc)
 			} else {
-				named := func(m query.Measure) bool { return m.Name == o.By }
-				m := scan.Measures[slices.IndexFunc(scan.Measures, named)]
-				c = oracle.Compare(x.Measure(m), y.Measure(m), o.Desc)
+				c = oracle.Compare(x.Value(scan, o.By), y.Value(scan, o.By), o.Desc)
 			}
 			if c != 0 {
 				return c
@@ -268,9 +274,15 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 	}
 	for j := range a.Measures {
 		m := &a.Measures[j]
-		truth := want.Measure(scan.Measures[j])
+		truth := want.Value(scan, m.Name)
 		if got := anyValue(&m.Value, i); got != truth {
 			t.Fatalf("row %d: %s is %v, want %v", i, m.Name, got, truth)
+		}
+		if m.Bounded(i) && !isWithin(m, i, truth) {
+			t.Fatalf("row %d: %s is %v, and its bounds are %+v and %+v", i, m.Name, truth, m.Low, m.High)
+		}
+		if m.IsDerived() {
+			continue
 		}
 		if liveRow >= 0 && m.Kind != catalog.Distinct &&
 			anyValue(&m.Live, i) != live[liveRow].Measure(scan.Measures[j]) {
@@ -284,6 +296,20 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 			t.Fatalf("row %d: %s is named out of range: %t, want %t", i, m.Name, named, beyond)
 		}
 	}
+}
+
+// isWithin reports whether a value lies in the bounds of a row. Null is in the widest ones alone.
+func isWithin(m *Measure, row int, v any) bool {
+	switch v := v.(type) {
+	case int64:
+		return m.Low.Ints[row] <= v && v <= m.High.Ints[row]
+	case float64:
+		return m.Low.Floats[row] <= v && v <= m.High.Floats[row]
+	}
+	if m.Type == catalog.Float64 {
+		return m.High.Floats[row] == math.MaxFloat64
+	}
+	return m.High.Ints[row] == math.MaxInt64
 }
 
 func isNamed(named []query.OutOfRange, measure string, row int) bool {

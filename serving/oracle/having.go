@@ -24,8 +24,7 @@ func (r *Row) has(scan *query.Scan, c query.Condition) bool {
 	case c.Or != nil:
 		return slices.ContainsFunc(c.Or, func(part query.Condition) bool { return r.has(scan, part) })
 	}
-	named := func(m query.Measure) bool { return m.Name == c.Measure }
-	v := r.Measure(scan.Measures[slices.IndexFunc(scan.Measures, named)])
+	v := r.Value(scan, c.Measure)
 	switch c.Op {
 	case query.Eq:
 		return v == c.Values[0]
@@ -49,28 +48,32 @@ func (r *Row) has(scan *query.Scan, c query.Condition) bool {
 	return order >= 0 && Compare(v, c.Values[1], false) <= 0
 }
 
-// DrawHaving draws up to most conditions, some of which are trees, on the measures of the catalog's view.
-func DrawHaving(t *rapid.T, most int) []query.Condition {
-	one := rapid.Custom(func(t *rapid.T) query.Condition { return drawHaving(t, 2) })
+// DrawHaving draws up to most conditions, some of which are trees, on the measures of the catalog's view and on derived
+// numbers.
+func DrawHaving(t *rapid.T, most int, derived []query.Derived) []query.Condition {
+	one := rapid.Custom(func(t *rapid.T) query.Condition { return drawHaving(t, 2, derived) })
 	return rapid.SliceOfN(one, 0, most).Draw(t, "having")
 }
 
-func drawHaving(t *rapid.T, depth int) query.Condition {
+func drawHaving(t *rapid.T, depth int, derived []query.Derived) query.Condition {
 	kind := rapid.IntRange(0, 6).Draw(t, "kind")
 	if depth == 0 || kind > 2 {
-		return drawMeasure(t)
+		return drawMeasure(t, derived)
 	}
-	inner := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) query.Condition { return drawHaving(t, depth-1) }), 1, 3).
-		Draw(t, "inner")
+	part := rapid.Custom(func(t *rapid.T) query.Condition { return drawHaving(t, depth-1, derived) })
+	inner := rapid.SliceOfN(part, 1, 3).Draw(t, "inner")
 	return []query.Condition{{Not: &inner[0]}, {And: inner}, {Or: inner}}[kind]
 }
 
 // drawMeasure draws a comparison with a value of the measure's type. Many values are those of small groups.
-func drawMeasure(t *rapid.T) query.Condition {
+func drawMeasure(t *rapid.T, derived []query.Derived) query.Condition {
 	c := Catalog()
 	view := c.Views["flights"]
 	m := query.Measure{Measure: rapid.SampledFrom(view.Measures).Draw(t, "measure")}
 	m.Type = c.MeasureType(view, m.Measure)
+	if len(derived) > 0 && rapid.Bool().Draw(t, "is derived") {
+		m = measureOf(rapid.SampledFrom(derived).Draw(t, "number"))
+	}
 	value := rapid.Custom(func(t *rapid.T) any {
 		switch {
 		case m.Kind == catalog.Count || m.Kind == catalog.Distinct:

@@ -70,6 +70,7 @@ func (w *world) query() *query.Query {
 	q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start,
 		To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
 	q.Totals = w.rng.IntN(2) == 0
+	q.Derived = oracle.AllDerived()[:w.rng.IntN(4)]
 	q.Mode = []query.Mode{query.Merged, query.Merged, query.Exact, query.Live}[w.rng.IntN(4)]
 	if w.rng.IntN(6) == 0 {
 		q.From = time.Time{}
@@ -137,16 +138,27 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 
 // checkMeasures compares a row of an answer with a naive one.
 func checkMeasures(scan *query.Scan, a *merge.Answer, i int, r *oracle.Row) error {
-	for j, m := range a.Measures {
-		want := r.Measure(scan.Measures[j])
+	for _, m := range a.Measures {
+		want := r.Value(scan, m.Name)
 		if m.Bounded(i) { // The world has 30 values, and small sets are counted exactly.
-			return fmt.Errorf("%s of %v: has the bounds %d to %d", m.Name, r.Keys, m.Low[i], m.High[i])
+			return fmt.Errorf("%s of %v: has the bounds %v to %v", m.Name, r.Keys, anyValue(&m.Low, i),
+				anyValue(&m.High, i))
 		}
-		if !m.Value.Null[i] && want != m.Value.Ints[i] || m.Value.Null[i] != (want == nil) {
-			return fmt.Errorf("%s of %v: got %d, want %v", m.Name, r.Keys, m.Value.Ints[i], want)
+		if got := anyValue(&m.Value, i); got != want {
+			return fmt.Errorf("%s of %v: got %v, want %v", m.Name, r.Keys, got, want)
 		}
 	}
 	return nil
+}
+
+func anyValue(v *merge.Values, row int) any {
+	switch {
+	case v.Null[row]:
+		return nil
+	case v.Floats != nil:
+		return v.Floats[row]
+	}
+	return v.Ints[row]
 }
 
 // findRow returns the row with the time and key, or the number of rows if there is none.

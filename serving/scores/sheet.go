@@ -72,7 +72,7 @@ func (s *sheet) grade(j int, given *merge.Measure, g int, exact *merge.Measure, 
 	s.errors[j] = append(s.errors[j], difference(given, g, exact, e))
 	if given.Bounded(g) {
 		s.measures[j].BoundsStated++
-		if v := exact.Value.Ints[e]; given.Low[g] <= v && v <= given.High[g] {
+		if v := exact.Value.Ints[e]; given.Low.Ints[g] <= v && v <= given.High.Ints[g] {
 			s.measures[j].BoundsHeld++
 		}
 	}

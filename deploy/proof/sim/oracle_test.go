@@ -487,9 +487,11 @@ func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i in
 	}
 	value := got.Value.Ints[i]
 	if got.Bounded(i) {
-		if got.High[i] < low || got.Low[i] > high {
-			return fmt.Errorf("%s has the bounds %d to %d, want bounds that include %d to %d", m.Name, got.Low[i],
-				got.High[i], low, high)
+		least := got.Low.Ints[i]
+		most := got.High.Ints[i]
+		if most < low || least > high {
+			return fmt.Errorf("%s has the bounds %d to %d, want bounds that include %d to %d", m.Name, least, most, low,
+				high)
 		}
 		return nil
 	}
