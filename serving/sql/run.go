@@ -82,7 +82,8 @@ func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, erro
 	}
 	text := strings.TrimSuffix(string(tree), "\n")
 	r.takesLimit = guard.TakesLimit(text)
-	return guard.Decide(text, namesOf(s.cfg.Catalog.Catalog()))
+	c := s.cfg.Catalog.Catalog()
+	return guard.Decide(text, namesOf(c), func(table string) []string { return columnNames(c, table) })
 }
 
 // explain asks for the tree of a statement before its analysis.
@@ -101,6 +102,20 @@ func namesOf(c *catalog.Catalog) guard.Names {
 		names[name] = true
 	}
 	return names
+}
+
+// columnNames returns the names of the columns of a table. Of those of the tables about tables, it returns the only one
+// that guard.Decide needs.
+func columnNames(c *catalog.Catalog, name string) (out []string) {
+	if name == systemTables || name == systemColumns {
+		return []string{"database"}
+	}
+	if t, isRows := tablesOf(c)[name]; isRows {
+		for _, column := range t.columns(c, false) {
+			out = append(out, column.Name)
+		}
+	}
+	return out
 }
 
 // DefaultFormat is the format of a result that nobody chose another one for.

@@ -90,7 +90,8 @@ func (e *engine) run(ctx context.Context, r door.Statement) (*door.Result, error
 	if err != nil {
 		return nil, err
 	}
-	if _, err := guard.Decide(string(tree), guard.Names{"visits": true}); err != nil {
+	if _, err := guard.Decide(string(tree), guard.Names{"visits": true},
+		func(string) []string { return nil }); err != nil {
 		return nil, exception(err)
 	}
 	format := r.Format

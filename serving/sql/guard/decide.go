@@ -21,21 +21,21 @@ type Reads struct {
 
 // Decide reads the tree that ClickHouse prints for EXPLAIN QUERY TREE run_passes = 0 of Statement.Text. It returns what
 // the statement reads, or a Refusal that names the first thing that is not on a list. tables are those that the client
-// may read.
-func Decide(tree string, tables Names) (*Reads, error) {
+// may read, and columns returns the names of a table's columns. Of those of a SystemTable, only database matters.
+func Decide(tree string, tables Names, columns func(table string) []string) (*Reads, error) {
 	root, err := parseTree(tree)
 	if err != nil {
 		return nil, err
 	}
-	d := decider{tables: tables, used: Names{}, reads: Reads{Columns: Names{}}}
+	d := decider{tables: tables, used: Names{}, bare: Names{}, aliases: Names{}, reads: Reads{Columns: Names{}}}
 	if err := d.query(root, nil); err != nil {
 		return nil, err
 	}
-	for name := range d.reads.Columns {
-		if lower := strings.ToLower(name); lower == "current_database" ||
-			len(d.used) == 0 && (lower == "database" || lower == "schema") {
-			return nil, refuse("%s is no column here; write currentDatabase()", name) // The engine calls the function.
-		}
+	if err := d.checkBareNames(columns); err != nil {
+		return nil, err
+	}
+	if err := checkExtent(root, columns); err != nil {
+		return nil, err
 	}
 	d.reads.Tables = slices.Sorted(maps.Keys(d.used))
 	return &d.reads, nil
@@ -43,9 +43,30 @@ func Decide(tree string, tables Names) (*Reads, error) {
 
 // decider walks over a tree. Each method has the names of the queries of WITH that its node can see.
 type decider struct {
-	tables Names
-	used   Names
-	reads  Reads
+	tables  Names
+	used    Names
+	bare    Names // names of expressions without a point
+	aliases Names
+	reads   Reads
+}
+
+// databaseNames are names in lower case that the engine takes for a function which tells the name of the session's
+// database, where no column and no expression is called so. It is the same for all statements, so it does no harm that
+// a table of another subquery may have the column.
+var databaseNames = wordSet("database schema current_database currentdatabase")
+
+// checkBareNames refuses such a name where no table has a column of this name.
+func (d *decider) checkBareNames(columns func(table string) []string) error {
+	for _, name := range slices.Sorted(maps.Keys(d.bare)) {
+		if !databaseNames[strings.ToLower(name)] || d.aliases[name] {
+			continue
+		}
+		isColumn := func(table string) bool { return slices.Contains(columns(table), name) }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(d.used)), isColumn) {
+			return refuse("%s is no column here; write currentDatabase()", name)
+		}
+	}
+	return nil
 }
 
 // shape is what a kind of node may have: attributes, and sections with one node below each.
@@ -273,6 +294,7 @@ func (d *decider) constantExpression(n *node, function string) error {
 
 // expression decides about a node that is not in FROM.
 func (d *decider) expression(n *node, visible []string) error {
+	d.aliases[n.attributes["alias"]] = true
 	if n.kind == "QUERY" || n.kind == "UNION" {
 		return d.query(n, visible)
 	}
@@ -291,6 +313,7 @@ func (d *decider) expression(n *node, visible []string) error {
 	case "LAMBDA":
 		return d.lambda(n, each)
 	case "IDENTIFIER":
+		d.bare[n.attributes["identifier"]] = true
 		for part := range strings.SplitSeq(n.attributes["identifier"], ".") {
 			if engineColumns[part] {
 				return refuse("the column %s is not allowed; use currentDatabase()", part)

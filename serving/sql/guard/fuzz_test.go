@@ -59,6 +59,8 @@ const tree = `QUERY id: 0
           IDENTIFIER id: 31, identifier: n
 `
 
+func noColumns(string) []string { return nil }
+
 // named are the functions that lines of a tree name. A constant may look like one.
 var named = regexp.MustCompile(`(?m)^ *(FUNCTION|TABLE_FUNCTION) id: [^'\n]*function_name: ([^,\n]*)`)
 
@@ -76,7 +78,7 @@ func FuzzDecide(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		reads, err := Decide(text, Names{"visits": true})
+		reads, err := Decide(text, Names{"visits": true}, noColumns)
 		if err != nil {
 			return
 		}
@@ -99,7 +101,7 @@ func FuzzDecide(f *testing.F) {
 // TestTree decides about the tree that the fuzz test begins with, so that it has something to change.
 func TestTree(t *testing.T) {
 	t.Parallel()
-	reads, err := Decide(tree, Names{"visits": true})
+	reads, err := Decide(tree, Names{"visits": true}, noColumns)
 	if err != nil || len(reads.Tables) != 1 || reads.Tables[0] != "visits" {
 		t.Errorf("got %v, %v", reads, err)
 	}
