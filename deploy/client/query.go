@@ -18,6 +18,7 @@ type Format string
 const (
 	JSON    Format = "application/json"
 	CSV     Format = "text/csv"
+	NDJSON  Format = "application/x-ndjson"
 	Arrow   Format = "application/vnd.apache.arrow.stream"
 	Parquet Format = "application/vnd.apache.parquet"
 )

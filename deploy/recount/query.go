@@ -36,7 +36,7 @@ type queryCmd struct {
 	Fill        bool         `help:"Print windows without events too."`
 	Totals      bool         `help:"Also print the measures of all groups together."`
 	Explain     bool         `help:"Say how it was answered, with --format json."`
-	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
+	Format      string       `default:"table" enum:"table,csv,json,ndjson" help:"Output format: table, csv, json or ndjson."`
 	Plot        bool         `help:"Draw the first measure: bars, or a line of signs by time for each group."`
 }
 
@@ -65,8 +65,11 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 
 // accept is the format that the server is asked for.
 func (c *queryCmd) accept() client.Format {
-	if c.Format == "json" {
+	switch c.Format {
+	case "json":
 		return client.JSON
+	case "ndjson":
+		return client.NDJSON
 	}
 	return client.CSV
 }

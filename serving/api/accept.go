@@ -4,6 +4,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -12,18 +13,41 @@ import (
 	"recount/serving/merge"
 )
 
-// format is a media type of answers, with the function that writes it.
+// format is a media type of answers and its name in the parameter format, with the function that writes it.
 type format struct {
 	media string
+	name  string
 	write func(io.Writer, *merge.Answer) error
 }
 
 // formats are in order of preference: */* gets the first.
 var formats = []format{
-	{"application/json", encode.JSON},
-	{"text/csv", encode.CSV},
-	{"application/vnd.apache.arrow.stream", encode.Arrow},
-	{"application/vnd.apache.parquet", encode.Parquet},
+	{"application/json", "json", encode.JSON},
+	{"text/csv", "csv", encode.CSV},
+	{"application/x-ndjson", "ndjson", encode.NDJSON},
+	{"application/vnd.apache.arrow.stream", "arrow", encode.Arrow},
+	{"application/vnd.apache.parquet", "parquet", encode.Parquet},
+}
+
+// chooseFormat returns the format that the URL parameter format names or, without it, the best for the header Accept.
+func chooseFormat(r *http.Request, parameters string, formats []format) (format, error) {
+	values, err := url.ParseQuery(parameters)
+	switch {
+	case err != nil:
+		return format{}, invalid("query", "%v", err)
+	case len(values["format"]) > 1:
+		return format{}, invalid("query", "parameter format is given %d times; give it once", len(values["format"]))
+	case !values.Has("format"):
+		return negotiate(r, formats)
+	}
+	var names []string
+	for _, f := range formats {
+		if f.name == values.Get("format") {
+			return f, nil
+		}
+		names = append(names, f.name)
+	}
+	return format{}, invalid("format", "unknown %.50q; use %s", values.Get("format"), listNames(names))
 }
 
 // negotiate chooses the format with the highest weight in the Accept header. Among equals it
@@ -35,7 +59,9 @@ func negotiate(r *http.Request, formats []format) (format, error) {
 	}
 	best := -1
 	weight := 0.0
+	var media []string
 	for i, f := range formats {
+		media = append(media, f.media)
 		if q := quality(header, f.media); q > weight {
 			best = i
 			weight = q
@@ -43,17 +69,13 @@ func negotiate(r *http.Request, formats []format) (format, error) {
 	}
 	if best < 0 {
 		return format{}, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
-			"an answer is "+listMedia(formats))
+			"an answer is "+listNames(media))
 	}
 	return formats[best], nil
 }
 
-// listMedia names the media types of formats.
-func listMedia(formats []format) string {
-	var names []string
-	for _, f := range formats {
-		names = append(names, f.media)
-	}
+// listNames lists names as a sentence does.
+func listNames(names []string) string {
 	last := len(names) - 1
 	if last == 0 {
 		return names[0]

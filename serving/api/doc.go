@@ -17,6 +17,7 @@
 //	derived                    repeated: a number such as ratio = clicks / views (query.ParseDerived)
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
+//	format                     of the answer; POST has it in its address, too
 //	where, having              repeated: conditions as a text (query.ParseWhere), all of which have to hold
 //
 // Values get the type of the dimension or the measure.

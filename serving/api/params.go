@@ -23,11 +23,12 @@ func invalid(field, format string, args ...any) error {
 	return &query.Error{Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
-// queryParameters says of each parameter of GET /v1/query whether it may be repeated.
+// queryParameters says of each parameter of GET /v1/query whether it may be repeated. The format is no part of the query:
+// chooseFormat reads it.
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
-	"group_by": true, "order_by": true, "where": true, "having": true,
+	"group_by": true, "order_by": true, "where": true, "having": true, "format": false,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that

@@ -40,8 +40,11 @@ func (a *API) runQueries(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errNoPrincipal
 	}
-	f, err := negotiate(r, formats[:1])
+	f, err := chooseFormat(r, r.URL.RawQuery, formats[:1])
 	if err != nil {
+		return err
+	}
+	if err := checkOnlyFormat(r.URL.RawQuery); err != nil {
 		return err
 	}
 	body, _, done, err := a.readBody(w, r, "the queries", queryMedia[0])

@@ -2,12 +2,14 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -25,33 +27,56 @@ const formMedia = "application/x-www-form-urlencoded"
 var queryMedia = []string{"application/json", formMedia}
 
 func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
-	return a.observeQuery(w, r, func() (*query.Query, error) {
+	return a.observeQuery(w, r, func() (*query.Query, string, error) {
 		body, media, done, err := a.readBody(w, r, "the query", queryMedia...)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		defer done()
-		if media == formMedia { // The parameters of a GET that would be too long for an address.
-			return parseParameters(string(body), a.parts.Now())
+		if err := checkOnlyFormat(r.URL.RawQuery); err != nil {
+			return nil, "", err
 		}
-		return query.Parse(body, a.parts.Now())
+		if media == formMedia { // The parameters of a GET that would be too long for an address.
+			q, err := parseParameters(string(body), a.parts.Now())
+			return q, cmp.Or(r.URL.RawQuery, string(body)), err
+		}
+		q, err := query.Parse(body, a.parts.Now())
+		return q, r.URL.RawQuery, err
 	})
 }
 
 func (a *API) getQuery(w http.ResponseWriter, r *http.Request) error {
-	return a.observeQuery(w, r, func() (*query.Query, error) {
-		return parseParameters(r.URL.RawQuery, a.parts.Now())
+	return a.observeQuery(w, r, func() (*query.Query, string, error) {
+		q, err := parseParameters(r.URL.RawQuery, a.parts.Now())
+		return q, r.URL.RawQuery, err
 	})
 }
 
-// observeQuery runs a query and records its time, mode and status in the metrics.
-func (a *API) observeQuery(w http.ResponseWriter, r *http.Request, parse func() (*query.Query, error)) error {
+// checkOnlyFormat refuses parameters that have no effect because the query is in the body.
+func checkOnlyFormat(raw string) error {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return invalid("query", "%v", err)
+	}
+	for name := range values {
+		if name != "format" {
+			return invalid("query", "unknown parameter %.50q; with POST the query is in the body, and the address may "+
+				"have format", name)
+		}
+	}
+	return nil
+}
+
+// observeQuery runs a query and records its time, mode and status in the metrics. Parse returns the query, and the URL
+// parameters that may name the format.
+func (a *API) observeQuery(w http.ResponseWriter, r *http.Request,
+	parse func() (q *query.Query, parameters string, err error)) error {
 	began := time.Now()
 	mode := query.Mode("")
 	status := http.StatusOK
-	q, err := parse()
+	q, parameters, err := parse()
 	if err == nil {
-		err = a.runQuery(w, r, q)
+		err = a.runQuery(w, r, q, parameters)
 		mode = q.Mode
 	}
 	switch {
@@ -64,12 +89,12 @@ func (a *API) observeQuery(w http.ResponseWriter, r *http.Request, parse func() 
 	return err
 }
 
-func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) error {
+func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, parameters string) error {
 	principal, ok := access.FromContext(r.Context())
 	if !ok {
 		return errNoPrincipal
 	}
-	f, err := negotiate(r, formats)
+	f, err := chooseFormat(r, parameters, formats)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package encode writes answers: JSON for programs and people, CSV for spreadsheets, Arrow
-// for data frames, Parquet for files. All write from the answer's columns, one buffer at a time. None of
+// Package encode writes answers: JSON for programs and people, NDJSON for programs that read a row at a time, CSV for
+// spreadsheets, Arrow for data frames, Parquet for files. All write from the answer's columns, one buffer at a time. None of
 // them builds an object for each row.
 //
 // # JSON
@@ -10,6 +10,10 @@
 // member live has what the speed layer says of the row, without measures for which it has no value.
 // The member bounds has [low, high] for each number with sketch error. Integers are written
 // as integers, and floats as the shortest decimal that reads back as the same number.
+//
+// # NDJSON
+//
+// Each row of JSON is a line. The totals and the accuracy are in the response headers, as with CSV.
 //
 // # CSV, Arrow and Parquet
 //
