@@ -36,7 +36,7 @@ type queryCmd struct {
 	Fill        bool         `help:"Print windows without events too."`
 	Totals      bool         `help:"Also print the measures of all groups together."`
 	Explain     bool         `help:"Say how it was answered, with --format json."`
-	Format      string       `default:"table" enum:"table,csv,json,ndjson" help:"Output format: table, csv, json or ndjson."`
+	Format      string       `default:"table" enum:"table,csv,json,ndjson" help:"Output format: ${enum}."`
 	Plot        bool         `help:"Draw the first measure: bars, or a line of signs by time for each group."`
 }
 

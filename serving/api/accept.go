@@ -87,7 +87,11 @@ func listNames(names []string) string {
 // range that contains it.
 func quality(header, media string) float64 {
 	kind, _, _ := strings.Cut(media, "/")
-	specific := map[string]int{"*/*": 1, kind + "/*": 2, media: 3}
+	return weightOf(header, map[string]int{"*/*": 1, kind + "/*": 2, media: 3})
+}
+
+// weightOf returns the weight that a header gives to the most specific of some names, which have higher numbers.
+func weightOf(header string, specific map[string]int) float64 {
 	found := 0
 	q := 0.0
 	for part := range strings.SplitSeq(header, ",") {

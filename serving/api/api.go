@@ -155,6 +155,7 @@ type API struct {
 	gate  *gate
 	// large has a token for each large body that is being read or parsed.
 	large   chan struct{}
+	codings []*coding
 	metrics *metrics
 	routes  []route
 }
@@ -175,7 +176,7 @@ func New(cfg Config, p Parts) (*API, error) {
 	}
 	g := newGate(cfg)
 	a := &API{cfg: cfg, parts: p, gate: g, large: make(chan struct{}, cfg.MaxConcurrent),
-		metrics: newMetrics(p.Registerer, g)}
+		metrics: newMetrics(p.Registerer, g), codings: newCodings()}
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
 		{"/v1/queries", map[string]handler{http.MethodPost: a.postQueries}},

@@ -22,6 +22,11 @@
 //
 // Values get the type of the dimension or the measure.
 //
+// # Compression
+//
+// Answers of at least smallAnswer bytes are compressed as Accept-Encoding says, while their query still has its place:
+// what waits for a slow client is small then, and no more answers are compressed at once than queries may run.
+//
 // # Admission
 //
 // At most MaxConcurrent queries run and MaxQueued queries wait. Further queries are refused at

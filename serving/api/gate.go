@@ -232,8 +232,14 @@ func (a *API) gatedFor(queries int, h handler) handler {
 		answer := &held{ResponseWriter: w, gate: a.gate, leave: sync.OnceFunc(leave)}
 		defer answer.leave()
 		defer answer.drop()
-		if err := h(answer, r.WithContext(ctx)); err != nil {
+		out := &compressed{ResponseWriter: answer, coding: a.chooseCoding(r)}
+		w.Header().Add("Vary", "Accept-Encoding")
+		if err := h(out, r.WithContext(ctx)); err != nil {
+			out.discard()
 			return err
+		}
+		if err := out.finish(); err != nil {
+			return clientGone(err)
 		}
 		return answer.send()
 	}

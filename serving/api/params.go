@@ -23,8 +23,8 @@ func invalid(field, format string, args ...any) error {
 	return &query.Error{Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
-// queryParameters says of each parameter of GET /v1/query whether it may be repeated. The format is no part of the query:
-// chooseFormat reads it.
+// queryParameters says of each parameter of GET /v1/query whether it may be repeated. The format is no part of the
+// query: chooseFormat reads it.
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,

@@ -69,7 +69,7 @@ func (a *API) runQueries(w http.ResponseWriter, r *http.Request) error {
 		defer answers.Close()
 		w.Header().Set("Content-Type", f.media)
 		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Vary", "Accept")
+		w.Header().Add("Vary", "Accept")
 		return a.writeSeveral(w, answers.Results)
 	})(w, r)
 }

@@ -137,7 +137,7 @@ func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 	h := w.Header()
 	h.Set("Content-Type", f.media)
 	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Accept")
+	h.Add("Vary", "Accept")
 	h.Set("Recount-Accuracy", string(accuracy))
 	if answer.Totals != nil {
 		h.Set("Recount-Totals", string(encode.Totals(answer)))

@@ -82,7 +82,7 @@ func writeTable(w http.ResponseWriter, answer *sql.Answer, principal access.Prin
 	h := w.Header()
 	h.Set("Content-Type", sql.MediaType(answer.Format))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Accept")
+	h.Add("Vary", "Accept")
 	h.Set("X-ClickHouse-Format", answer.Format)
 	if answer.Accuracy.Cut != nil { // Otherwise the statement has read no view.
 		h.Set("Recount-Accuracy", string(accuracy))

@@ -1,6 +1,6 @@
-// Package encode writes answers: JSON for programs and people, NDJSON for programs that read a row at a time, CSV for
-// spreadsheets, Arrow for data frames, Parquet for files. All write from the answer's columns, one buffer at a time. None of
-// them builds an object for each row.
+// Package encode writes answers: JSON for programs and people, NDJSON for programs that read a row at a time, CSV
+// for spreadsheets, Arrow for data frames, Parquet for files. All write from the answer's columns, one buffer at a
+// time. None of them builds an object for each row.
 //
 // # JSON
 //
