@@ -25,7 +25,7 @@ const (
 
 // Query sends a query and decodes the rows of the answer into rows. That is the address of a slice
 // of structs, whose JSON names are dimensions and measures, or of a slice of maps. A row may also
-// have the members time, live and bounds.
+// have the members time, live, bounds and previous.
 func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (query.Accuracy, error) {
 	body, err := json.Marshal(q)
 	if err != nil {

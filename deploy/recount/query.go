@@ -31,13 +31,16 @@ type queryCmd struct {
 	Having      []string     `sep:"none" help:"Conditions on measures, like \"views > 10\"."`
 	OrderBy     []string     `short:"o" help:"Columns to order by, like name or name:desc."`
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
-	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
-	AsOf        *publication `help:"Number of the publication to read. Use --mode exact, or what is live is added."`
+	Mode        string       `default:"merged" enum:"merged,exact,live" help:"Which events: ${enum}."`
+	AsOf        *publication `help:"Publication to read, with --mode exact."`
 	Fill        bool         `help:"Print windows without events too."`
+	Compare     string       `placeholder:"RANGE" help:"Also previous_period or previous_year."`
+	Cumulative  bool         `help:"Add up the windows before each one."`
+	Rolling     string       `placeholder:"LENGTH" help:"Trailing length of each window, such as 7d."`
 	Totals      bool         `help:"Also print the measures of all groups together."`
 	Explain     bool         `help:"Say how it was answered, with --format json."`
 	Format      string       `default:"table" enum:"table,csv,json,ndjson" help:"Output format: ${enum}."`
-	Plot        bool         `help:"Draw the first measure: bars, or a line of signs by time for each group."`
+	Plot        bool         `help:"Draw the first measure: bars, or lines."`
 }
 
 // Run asks the server and prints the answer.
@@ -100,14 +103,15 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill":  {strconv.FormatBool(c.Fill || c.Plot && c.Granularity != "all")},
 		"where": c.Where, "having": c.Having, "derived": c.Derived, "explain": {strconv.FormatBool(c.Explain)},
-		"totals": {strconv.FormatBool(c.Totals)},
+		"totals": {strconv.FormatBool(c.Totals)}, "cumulative": {strconv.FormatBool(c.Cumulative)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
 		if len(list) > 0 {
 			v.Set(name, strings.Join(list, ","))
 		}
 	}
-	for name, value := range map[string]string{"from": from, "to": to, "time_zone": c.TimeZone} {
+	for name, value := range map[string]string{"from": from, "to": to, "time_zone": c.TimeZone,
+		"compare": c.Compare, "rolling": c.Rolling} {
 		if value != "" {
 			v.Set(name, value)
 		}

@@ -36,6 +36,8 @@ type Accuracy struct {
 	LagMS *int64 `json:"lag_ms"`
 	// Range is what the answer covers. It is nil if the query names the same range in RFC 3339.
 	Range *Range `json:"range,omitempty"`
+	// PreviousRange is the earlier range that the answer is compared with. It is nil without compare.
+	PreviousRange *Range `json:"previous_range,omitempty"`
 	// Truncated says that the limit cut off rows.
 	Truncated bool `json:"truncated"`
 	// Holes are the messages below Cut that an operator gave up, because the log had lost them (C7). Their
@@ -59,6 +61,8 @@ type Accuracy struct {
 	OutOfRange []OutOfRange `json:"out_of_range,omitempty"`
 	// TotalsOutOfRange names the measures that are null in the totals because they do not fit their type.
 	TotalsOutOfRange []string `json:"totals_out_of_range,omitempty"`
+	// PreviousOutOfRange names the values of the earlier range that are null because they do not fit their type.
+	PreviousOutOfRange []OutOfRange `json:"previous_out_of_range,omitempty"`
 }
 
 // OutOfRange says in which rows of an answer a measure is null because its value does not fit its type:

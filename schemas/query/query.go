@@ -57,11 +57,14 @@ type Query struct {
 	Where       []Condition `json:"where,omitempty"`
 	Having      []Condition `json:"having,omitempty"` // on measures and derived numbers
 	OrderBy     []Order     `json:"order_by,omitempty"`
-	Limit       int         `json:"limit,omitempty"`  // DefaultLimit when 0
-	Mode        Mode        `json:"mode,omitempty"`   // Merged when empty
-	AsOf        *uint64     `json:"as_of,omitempty"`  // a kept publication; the newest when null
-	Fill        bool        `json:"fill,omitempty"`   // also return windows without events
-	Totals      bool        `json:"totals,omitempty"` // also return the measures of all groups together
+	Limit       int         `json:"limit,omitempty"` // DefaultLimit when 0
+	Mode        Mode        `json:"mode,omitempty"`  // Merged when empty
+	AsOf        *uint64     `json:"as_of,omitempty"` // a kept publication; the newest when null
+	Fill        bool        `json:"fill,omitempty"`  // also return windows without events
+	Compare     Compare     `json:"compare,omitempty"`
+	Cumulative  bool        `json:"cumulative,omitempty"` // each window also has all windows before it
+	Rolling     string      `json:"rolling,omitempty"`    // each window has so long a time up to its end
+	Totals      bool        `json:"totals,omitempty"`     // also return the measures of all groups together
 	Explain     bool        `json:"explain,omitempty"`
 
 	Widened bool `json:"-"` // the range is not the one that the query names word for word
@@ -245,6 +248,7 @@ type Scan struct {
 	Rounded  string // of rows with sums of floats that were rounded, likewise
 	Tenant   string
 	Windows  window.Windows
+	Overlap  Overlap // what the windows of the answer have; layers other than the batch layer ignore it
 	GroupBy  []Dimension
 	Where    []Condition // with values of the dimensions' types; Predicate is what layers evaluate
 	Having   []Condition // with values of the measures' types; layers ignore it, because it is about merged values
@@ -253,6 +257,9 @@ type Scan struct {
 	Measures []Measure
 	Derived  []DerivedNumber // layers ignore them, because they are made of merged values
 	Memory   *Share          // what the scan holds while it grows; nil has no limit
+
+	// Comparison is the earlier range that the answer is compared with, or nil.
+	Comparison *Comparison
 }
 
 // Dimension is a grouping column with its type.
@@ -305,9 +312,6 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	s := &Scan{View: v, Digest: c.Digest(v), Sketched: c.SketchedDigest(v),
 		Rounded: c.RoundedDigest(v), Tenant: tenant}
 	var err error
-	if s.Windows, err = q.windows(v.Cell); err != nil {
-		return nil, err
-	}
 	if s.Measures, err = q.measures(c, v); err != nil {
 		return nil, err
 	}
@@ -323,7 +327,10 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	if s.Having, err = q.having(c, s); err != nil {
 		return nil, err
 	}
-	return s, q.orderBy(c, s)
+	if err := q.orderBy(c, s); err != nil {
+		return nil, err
+	}
+	return s, q.setWindows(s)
 }
 
 // maxListed is how many views an error names.
@@ -370,27 +377,6 @@ func (q *Query) Location() (*time.Location, error) {
 	return loc, nil
 }
 
-func (q *Query) windows(cell time.Duration) (window.Windows, error) {
-	loc, err := q.Location()
-	if err != nil {
-		return window.Windows{}, err
-	}
-	g, err := window.ParseGranularity(q.Granularity)
-	if err != nil {
-		return window.Windows{}, invalid("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
-	}
-	if q.IsOpen() {
-		return window.Windows{}, nil
-	}
-	q.widen(cell)
-	w, err := window.New(q.From, q.To, g, loc, cell)
-	if err != nil {
-		field, msg, _ := strings.Cut(err.Error(), ": ")
-		return w, invalid(field, "%s", msg)
-	}
-	return w, nil
-}
-
 // IsOpen reports whether the query has no from or no to.
 func (q *Query) IsOpen() bool { return q.From.IsZero() || q.To.IsZero() }
 
@@ -412,8 +398,7 @@ func (q *Query) Bound(s *Scan, begin, end int64) (*Query, *Scan, error) {
 	}
 	bounded.Widened = true
 	scan := *s
-	var err error
-	scan.Windows, err = bounded.windows(s.View.Cell)
+	err := bounded.setWindows(&scan)
 	return &bounded, &scan, err
 }
 
@@ -426,9 +411,13 @@ func (q *Query) AllGroups(s *Scan) (*Query, *Scan, error) {
 	scan.Having = nil
 	returned := s.returned(q)
 	scan.Measures = s.Measures[:returned:returned]
-	var err error
-	scan.Windows, err = all.windows(s.View.Cell)
-	return all, &scan, err
+	if err := all.setWindows(&scan); err != nil || s.Comparison == nil {
+		return all, &scan, err
+	}
+	earlier := s.Comparison.Windows
+	width := time.Duration(earlier.To-earlier.From) * time.Microsecond
+	scan.Comparison = &Comparison{Windows: window.Even(earlier.From, earlier.To, width), Places: []int32{0}}
+	return all, &scan, nil
 }
 
 // widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so.

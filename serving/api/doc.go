@@ -13,8 +13,9 @@
 // It accepts the same query as POST, as parameters:
 //
 //	view, from, to, granularity, time_zone, limit, mode, as_of   as in JSON, once each
-//	fill, totals               true or false
 //	derived                    repeated: a number such as ratio = clicks / views (query.ParseDerived)
+//	compare, rolling           as in JSON, once each
+//	fill, totals, cumulative   true or false
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
 //	format                     of the answer; POST has it in its address, too

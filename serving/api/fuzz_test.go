@@ -15,7 +15,9 @@ func FuzzParameters(f *testing.F) {
 	for _, s := range []string{
 		"view=flights&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z",
 		"view=flights&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z&where=origin:in:ORD,ATL&where=delay:eq:-5" +
-			"&where=cancelled:exists:true&order_by=n:desc,time&granularity=1d&as_of=3&limit=5&fill=true&totals=true",
+			"&where=cancelled:exists:true&order_by=n:desc,time&granularity=1d&as_of=3&limit=5&fill=true&totals=true" +
+			"&compare=previous_year&cumulative=true",
+		"view=flights&from=2001&to=2002&granularity=1d&rolling=7d&time_zone=Europe/Berlin",
 		"view=flights&from=2001&to=2002&where=origin+in+(ORD,'it''s',%22%5Cu00e9%22)+and+" +
 			"not+(delay+%3E=+5+or+origin+suffix+x)&having=n+%3E+1+and+mean+%3C=+2.5&having=first:ne:null",
 		"view=flights&derived=share+%3D+n+/+tails&derived=rate%3Dlate/window_seconds&having=share+%3E+0.5" +

@@ -29,6 +29,7 @@ var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
 	"group_by": true, "order_by": true, "where": true, "having": true, "format": false,
+	"compare": false, "cumulative": false, "rolling": false,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
@@ -44,6 +45,7 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
+		Compare: query.Compare(values.Get("compare")), Cumulative: p.bool("cumulative"), Rolling: values.Get("rolling"),
 	}
 	q.Where = p.conditions("where", query.ParseWhere)
 	q.Having = p.conditions("having", query.ParseHaving)

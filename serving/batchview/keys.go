@@ -188,7 +188,7 @@ func (p *proof) codes(scan *query.Scan) *codes {
 func isCodable(scan *query.Scan) bool {
 	other := func(d query.Dimension) bool { return d.Type != catalog.String }
 	n := len(scan.GroupBy)
-	return n > 0 && (n > 1 || scan.Windows.Len() > 1) && !slices.ContainsFunc(scan.GroupBy, other)
+	return n > 0 && (n > 1 || scan.Windows.Len() > 1) && !overlaps(scan) && !slices.ContainsFunc(scan.GroupBy, other)
 }
 
 // learn remembers the values of a part's dimensions, for the next scan's codes.

@@ -33,6 +33,9 @@ type statement struct {
 
 // build returns the statement of a scan. The pins must have at least one row.
 func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns, codes *codes) *statement {
+	if overlaps(scan) {
+		return buildSets(scan, p, sketches, f)
+	}
 	predicate := scan.Predicate()
 	st := &statement{countsOverflow: overflowHidesEvents(&predicate, f), codes: codes, facts: f}
 	table := p.table(scan)
@@ -178,25 +181,35 @@ func (st *statement) measureColumns(m query.Measure, sketches sketchColumns, sum
 		}
 		return []string{"count(" + name("") + ")", "ifNull(" + value + ", 0)"}
 	}
-	// A uniqExact state is the number of hashes, and then the hashes of 8 bytes each. So the number
-	// takes length % 8 bytes, and the rest can be read as an array. uniqExactMerge would first
-	// build a set from the state of each row.
-	state := name(sqlschema.StateSuffix)
-	hashes := "(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
+	hashes := hashesOf(&m)
 	switch sketches {
 	case unitedSketches:
-		set := "uniqExactArrayState" + hashes
-		n := "finalizeAggregation(" + set + ")"
-		sketch := "groupUniqArrayArrayState(arrayMap(h -> " + register + ", " + hashes + "))"
-		return []string{n, fmt.Sprintf("if(%s <= %d, toString(%s), toString(%s))", n, distinct.MaxHashes, set, sketch)}
+		return setColumns("uniqExactArrayState("+hashes+")", "groupUniqArrayArrayState("+registersOf(hashes)+")")
 	case unitedStates:
-		return []string{"toUInt64(0)", "toString(uniqExactArrayState" + hashes + ")"}
+		return []string{"toUInt64(0)", "toString(uniqExactArrayState(" + hashes + "))"}
 	}
 	if st.hasSketches {
-		return []string{"uniqExactArray" + hashes, "''"}
+		return []string{"uniqExactArray(" + hashes + ")", "''"}
 	}
-	return []string{"uniqExactArray" + hashes}
+	return []string{"uniqExactArray(" + hashes + ")"}
 }
+
+// setColumns returns the number of a set's values, and its state if they are few, or that of its registers.
+func setColumns(set, sketch string) []string {
+	n := "finalizeAggregation(" + set + ")"
+	return []string{n, fmt.Sprintf("if(%s <= %d, toString(%s), toString(%s))", n, distinct.MaxHashes, set, sketch)}
+}
+
+// hashesOf is the SQL of the hashes of a distinct measure in a row. A uniqExact state is the number of hashes, and then
+// the hashes of 8 bytes each. So the number takes length % 8 bytes, and the rest can be read as an array.
+// uniqExactMerge would first build a set from the state of each row.
+func hashesOf(m *query.Measure) string {
+	state := sqlschema.Quote(m.Name + sqlschema.StateSuffix)
+	return "reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)')"
+}
+
+// registersOf is the SQL of the registers of hashes.
+func registersOf(hashes string) string { return "arrayMap(h -> " + register + ", " + hashes + ")" }
 
 // register is the SQL of the register of the hash h, as distinct.Register makes it. Without the bit below its highest
 // one, rounding to a Float64 cannot carry, so the exponent is the place of the highest bit.

@@ -82,6 +82,9 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 			columnTypes = append(columnTypes, types[m.Type], types[m.Type])
 		}
 	}
+	for _, m := range previous(a) {
+		columnTypes = append(columnTypes, types[m.Type])
+	}
 	fields := make([]arrow.Field, len(columnTypes))
 	for i, name := range Columns(a) {
 		fields[i] = arrow.Field{Name: name, Type: columnTypes[i], Nullable: true}
@@ -115,6 +118,9 @@ func fillArrow(b *array.RecordBuilder, a *merge.Answer, from, to int) {
 			appendValues(column(), &m.Low, from, to, m.Bounded)
 			appendValues(column(), &m.High, from, to, m.Bounded)
 		}
+	}
+	for _, m := range previous(a) {
+		appendValues(column(), &m.Value, from, to, func(int) bool { return true })
 	}
 }
 

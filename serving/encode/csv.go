@@ -30,7 +30,18 @@ func Columns(a *merge.Answer) []string {
 			names = append(names, m.Name+"__low", m.Name+"__high")
 		}
 	}
+	for _, m := range previous(a) {
+		names = append(names, m.Name+"__previous")
+	}
 	return names
+}
+
+// previous returns the measures of the earlier range, if the answer has one.
+func previous(a *merge.Answer) []merge.Measure {
+	if a.Previous == nil {
+		return nil
+	}
+	return a.Previous.Measures
 }
 
 // CSV writes the answer's rows.
@@ -71,6 +82,9 @@ func (e *csvRow) append(dst []byte, i int) []byte {
 	}
 	for j := range e.a.Measures {
 		dst = e.appendAccuracy(dst, &e.a.Measures[j], i)
+	}
+	for _, m := range previous(e.a) {
+		dst = append(e.appendMeasure(dst, &m, &m.Value, i), ',')
 	}
 	return append(dst[:len(dst)-1], "\r\n"...)
 }

@@ -8,7 +8,9 @@
 //
 // The member time is RFC 3339 in the query's time zone. It is absent with granularity all. The
 // member live has what the speed layer says of the row, without measures for which it has no value.
-// The member bounds has [low, high] for each number with sketch error. Integers are written
+// The member bounds has [low, high] for each number with sketch error. If the query compares, the member
+// previous has the time, measures, live and bounds of the earlier range. It is null where the group had no
+// events there. Integers are written
 // as integers, and floats as the shortest decimal that reads back as the same number.
 //
 // # NDJSON
@@ -20,7 +22,8 @@
 // The columns do not depend on the data. They are: time (unless granularity is all), the
 // dimensions, the measures, the derived numbers, and then for each measure <name>__live and, for a distinct count or a
 // derived number of one, <name>__low and <name>__high. These last three are null in a row without a live
-// part or without sketch error. Declared names have no two underscores in sequence, so the names never collide.
+// part or without sketch error. If the query compares, <name>__previous follows for each measure and derived
+// number. Declared names have no two underscores in sequence, so the names never collide.
 // The totals and the accuracy do not fit in a table. The totals are in the response header
 // Recount-Totals. The accuracy is in the response header Recount-Accuracy, and in Arrow also in the
 // schema's metadata under "accuracy", and in Parquet in the file's.

@@ -42,16 +42,30 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 	if len(q.Derived) > 0 {
 		q.Measures = rapid.SampledFrom([][]string{nil, {"far", "first", "tails"}}).Draw(t, "measures")
 	}
+	q.Compare = rapid.SampledFrom([]query.Compare{"", query.PreviousPeriod}).Draw(t, "compare")
 	scan, err := q.Resolve(oracle.Catalog(), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
 	batch := oracle.Part(scan, oracle.Draw(t, start, 300, 40), oracle.Batch)
 	live := oracle.Part(scan, oracle.Draw(t, start, 300, 10), oracle.Speed)
+	var earlier *merge.Earlier
+	if q.Compare != "" {
+		s := scan.Earlier()
+		before := start.Add(-6 * time.Hour)
+		earlier = &merge.Earlier{Scan: s, Batch: oracle.Part(s, oracle.Draw(t, before, 300, 40), oracle.Batch),
+			Live: oracle.Part(s, oracle.Draw(t, before, 300, 10), oracle.Speed)}
+		if batch, live, err = earlier.WithGroups(scan, batch, live); err != nil {
+			t.Fatal(err)
+		}
+	}
 	a, err := merge.Merge(scan, q, batch, live,
 		query.Accuracy{Publication: 3, Cut: []uint64{1}, Through: []uint64{2}, StalePartitions: []int{}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if earlier != nil {
+		a.SetPrevious(scan, q, earlier)
 	}
 	return a
 }
@@ -104,6 +118,13 @@ func naiveRow(a *merge.Answer, i int) map[string]any {
 	}
 	if len(bounds) > 0 {
 		row["bounds"] = bounds
+	}
+	switch {
+	case a.Previous == nil:
+	case a.Previous.Missing[i]:
+		row["previous"] = nil
+	default:
+		row["previous"] = naiveRow(a.Previous, i)
 	}
 	return row
 }
@@ -182,6 +203,9 @@ func cell(row map[string]any, column string) string {
 	case "live":
 		live, _ := row["live"].(map[string]any)
 		v = live[name]
+	case "previous":
+		previous, _ := row["previous"].(map[string]any)
+		v = previous[name]
 	case "low", "high":
 		bounds, _ := row["bounds"].(map[string]any)
 		v = nil

@@ -61,6 +61,8 @@ type jsonRow struct {
 	clock clock
 	// dims and measures are the encoded keys, each in the form `"name":`.
 	dims, measures [][]byte
+	// previous appends the values of the earlier range. It is nil if the answer has none.
+	previous *jsonRow
 }
 
 func newJSONRow(a *merge.Answer) *jsonRow {
@@ -70,6 +72,9 @@ func newJSONRow(a *merge.Answer) *jsonRow {
 	}
 	for _, m := range a.Measures {
 		e.measures = append(e.measures, append(appendString(nil, m.Name), ':'))
+	}
+	if a.Previous != nil {
+		e.previous = newJSONRow(a.Previous)
 	}
 	return e
 }
@@ -92,6 +97,13 @@ func (e *jsonRow) append(dst []byte, i int) []byte {
 	}
 	if e.a.IsLive(i) {
 		dst = e.appendBounds(e.appendLive(appendComma(dst, open), i), i)
+	}
+	switch {
+	case e.previous == nil:
+	case e.a.Previous.Missing[i]:
+		dst = append(dst, `,"previous":null`...)
+	default:
+		dst = e.previous.append(append(dst, `,"previous":`...), i)
 	}
 	return append(dst, '}')
 }

@@ -28,7 +28,12 @@ type Answer struct {
 	Memory *query.Share
 	// Totals has the measures of all groups together, as an answer of one row. It is nil unless the query asks for it.
 	Totals *Answer
-	rows   int
+	// Previous has the measures of the earlier range for each row, and where the answer has times, the starts of its
+	// windows. It is nil unless the query compares.
+	Previous *Answer
+	// Missing marks the rows of Previous whose group had no events, or whose window has no earlier one.
+	Missing []bool
+	rows    int
 }
 
 // Close gives back the memory that the answer holds. Its columns must not be used after that.

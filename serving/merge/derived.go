@@ -9,14 +9,13 @@ import (
 	"recount/schemas/decimal"
 	"recount/schemas/expression"
 	"recount/schemas/query"
-	"recount/schemas/window"
 )
 
 // derivation makes a derived number of the measures of a row.
 type derivation struct {
 	numbers *expression.Numbers
 	inputs  []input
-	windows window.Windows
+	scan    *query.Scan
 	isFloat bool
 }
 
@@ -29,7 +28,7 @@ type input struct {
 }
 
 func newDerived(scan *query.Scan, d *query.DerivedNumber, measures []column) column {
-	out := &derivation{numbers: d.Expression.Numbers(), inputs: make([]input, len(d.Measures)), windows: scan.Windows,
+	out := &derivation{numbers: d.Expression.Numbers(), inputs: make([]input, len(d.Measures)), scan: scan,
 		isFloat: d.Type() == catalog.Float64}
 	for i, at := range d.Measures {
 		if at >= 0 {
@@ -51,7 +50,7 @@ func (d *derivation) mergedValue(g *groups, i int) (value, limits) {
 	beyond := false
 	for at, c := range d.inputs {
 		if c.column == nil {
-			from, to := d.windows.Span(int(g.window[i]))
+			from, to := d.scan.Span(int(g.window[i]))
 			d.numbers.Set(at, expression.Number{Float: float64(to-from) / float64(time.Second/time.Microsecond)})
 			continue
 		}

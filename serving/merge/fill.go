@@ -14,20 +14,20 @@ func (e *FillError) Error() string {
 		"range", e.Groups, e.Windows, query.MaxLimit)
 }
 
-// fill adds a row without events for each group and each window in which the group has none.
-// Without group_by there is one group, even if it has no events.
-func (g *groups) fill(windows, dims int) error {
+// fill adds a row without events for each group and each of the windows, from a first one on, in which the group has
+// none. Without group_by there is one group, even if it has no events.
+func (g *groups) fill(first, windows, dims int) error {
 	ids, keyRows := g.identify(dims)
 	if len(keyRows)*windows > query.MaxLimit {
 		return &FillError{len(keyRows), windows}
 	}
 	seen := make([]bool, len(keyRows)*windows)
 	for i, id := range ids {
-		seen[int(id)*windows+int(g.window[i])] = true
+		seen[int(id)*windows+int(g.window[i])-first] = true
 	}
 	for i, ok := range seen {
 		if !ok {
-			g.add(int32(i%windows), none, none, keyRows[i/windows])
+			g.add(int32(first+i%windows), none, none, keyRows[i/windows])
 		}
 	}
 	return nil

@@ -97,13 +97,19 @@ func indexLive(windows int, live *query.Part) (index map[string]int32, touched [
 
 // appendKey appends a key that is unique to the window and dimensions of a row.
 func appendKey(dst []byte, p *query.Part, row int) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(p.Windows[row]))
-	return appendDims(dst, p, row)
+	return appendGroup(dst, p.Windows[row], p.Dims, row)
 }
 
-func appendDims(dst []byte, p *query.Part, row int) []byte {
-	for d := range p.Dims {
-		c := &p.Dims[d]
+// appendGroup appends the key of a window and the dimensions of a row.
+func appendGroup(dst []byte, w int32, dims []query.Column, row int) []byte {
+	return appendColumns(binary.LittleEndian.AppendUint32(dst, uint32(w)), dims, row)
+}
+
+func appendDims(dst []byte, p *query.Part, row int) []byte { return appendColumns(dst, p.Dims, row) }
+
+func appendColumns(dst []byte, dims []query.Column, row int) []byte {
+	for d := range dims {
+		c := &dims[d]
 		switch {
 		case c.IsNull(row):
 			dst = append(dst, 0)

@@ -26,7 +26,8 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	windowed := q.Granularity != "" && q.Granularity != "all"
 	// A total exists without an event too, as in SQL. Groups and windows do not.
 	if q.Fill || !windowed && len(scan.GroupBy) == 0 {
-		if err := g.fill(scan.Windows.Len(), len(scan.GroupBy)); err != nil {
+		first := scan.Overlap.First
+		if err := g.fill(first, scan.Windows.Len()-first, len(scan.GroupBy)); err != nil {
 			return nil, err
 		}
 	}
@@ -44,14 +45,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	accuracy.Truncated = len(rows) < g.len()
 	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
-	place := places(rows, g.len())
-	derived := columns[:len(scan.Derived)]
-	returned := columns[len(derived):][:len(q.Measures)] // The columns after them are not in rows.
-	for _, list := range [][]column{returned, derived} {
-		for i := range list {
-			a.gatherMeasure(&list[i], g, place)
-		}
-	}
+	a.gatherMeasures(scan, q, columns, g, places(rows, g.len()))
 	return a, nil
 }
 
@@ -158,6 +152,17 @@ func places(rows []int32, n int) []int32 {
 		place[i] = int32(row)
 	}
 	return place
+}
+
+// gatherMeasures finishes the columns that a query returns.
+func (a *Answer) gatherMeasures(scan *query.Scan, q *query.Query, columns []column, g *groups, place []int32) {
+	derived := columns[:len(scan.Derived)]
+	returned := columns[len(derived):][:len(q.Measures)] // The columns after them are not in rows.
+	for _, list := range [][]column{returned, derived} {
+		for i := range list {
+			a.gatherMeasure(&list[i], g, place)
+		}
+	}
 }
 
 // gatherMeasure finishes one measure of all rows, with its live values and bounds. Rows in which a value

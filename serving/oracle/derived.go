@@ -87,6 +87,9 @@ func (r *Row) Value(scan *query.Scan, name string) any {
 	}
 	d := derivedNumbers[slices.IndexFunc(derivedNumbers, func(d derivedNumber) bool { return d.name == name })]
 	from, to := scan.Windows.Span(r.Window)
+	if n := scan.Overlap.Width; n > 0 {
+		from, _ = scan.Windows.Span(max(r.Window-n+1, 0))
+	}
 	return d.value(func(measure string) any { return r.Value(scan, measure) }, float64(to-from)/1e6)
 }
 

@@ -106,20 +106,33 @@ func (r *Row) Same(o *Row) bool { return r.Window == o.Window && slices.Equal(r.
 func Rows(scan *query.Scan, events []Event) []*Row {
 	var rows []*Row
 	for _, e := range events {
-		r := &Row{Window: windowtest.Index(scan.Windows, e.Time)}
-		if r.Window < 0 || !Keeps(scan.Where, e) {
+		if !Keeps(scan.Where, e) {
 			continue
 		}
-		for _, d := range scan.GroupBy {
-			r.Keys = append(r.Keys, e.Fields[d.Name])
+		for _, w := range windows(scan, e) {
+			r := &Row{Window: w}
+			for _, d := range scan.GroupBy {
+				r.Keys = append(r.Keys, e.Fields[d.Name])
+			}
+			i := slices.IndexFunc(rows, r.Same)
+			if i < 0 {
+				rows, i = append(rows, r), len(rows)
+			}
+			rows[i].Events = append(rows[i].Events, e)
 		}
-		i := slices.IndexFunc(rows, r.Same)
-		if i < 0 {
-			rows, i = append(rows, r), len(rows)
-		}
-		rows[i].Events = append(rows[i].Events, e)
 	}
 	return rows
+}
+
+// windows returns the windows that have an event.
+func windows(scan *query.Scan, e Event) (out []int) {
+	own := windowtest.Index(scan.Windows, e.Time)
+	for w := range scan.Windows.Len() {
+		if own >= 0 && w >= scan.Overlap.First && own <= w && w < own+max(scan.Overlap.Width, 1) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // Overflow counts the events whose place in the answer is unknown.

@@ -65,7 +65,7 @@ func partKey(state *record.State, scan *query.Scan, sketches []int32) string {
 	key := fmt.Appendf(nil, "%d %q %q %q %q %q %d %d %d %v %q", state.N, state.Digest, scan.View.Name, scan.Digest,
 		state.Views[scan.View.Name].Digest, scan.Tenant, scan.Windows.From, scan.Windows.To, scan.Windows.Len(),
 		scan.Windows.Runs(), scan.GroupBy)
-	key = fmt.Appendf(key, " %q", query.FormatWhere(scan.Where))
+	key = fmt.Appendf(key, " %d %q", scan.Overlap, query.FormatWhere(scan.Where))
 	for _, m := range scan.Measures {
 		key = fmt.Appendf(key, " %q", m.Name)
 	}

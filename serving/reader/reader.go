@@ -341,22 +341,30 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 // addTotals adds the measures of all groups together to an answer. They are those of the parts that the answer was
 // merged from, except that exact distinct counts of groups cannot be united: the batch layer is asked for them again.
 func (r *Reader) addTotals(ctx context.Context, a *merge.Answer, q *query.Query, scan *query.Scan, state *record.State,
-	batch, live *query.Part) error {
+	read *ranges) error {
 	all, totals, err := q.AllGroups(scan)
 	if err != nil {
 		return err
 	}
-	live = merge.Total(totals, live)
-	isDistinct := func(m query.Measure) bool { return m.Kind == catalog.Distinct }
-	if slices.ContainsFunc(totals.Measures, isDistinct) {
-		batch, err = r.batch(ctx, all, totals, state, live, nil)
-	} else {
-		batch = merge.Total(totals, batch)
+	total := func(l *rangeParts, of *query.Scan) (*rangeParts, error) {
+		live := merge.Total(of, l.live)
+		if !of.HasDistinct() {
+			return &rangeParts{of, merge.Total(of, l.batch), live}, nil
+		}
+		batch, err := r.batch(ctx, all, of, state, live, nil)
+		return &rangeParts{of, batch, live}, err
 	}
+	later, err := total(read.later, totals)
 	if err != nil {
 		return err
 	}
-	answer, err := merge.Merge(totals, all, batch, live, query.Accuracy{})
+	var earlier *rangeParts
+	if read.earlier != nil {
+		if earlier, err = total(read.earlier, totals.Earlier()); err != nil {
+			return err
+		}
+	}
+	answer, err := mergeRanges(all, later, earlier, query.Accuracy{})
 	if err == nil {
 		a.SetTotals(answer)
 	}

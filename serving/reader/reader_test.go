@@ -45,6 +45,7 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 			n := uint64(w.rng.IntN(len(w.states) + 2))
 			q.AsOf = &n
 		}
+		w.chooseOverTime(q)
 		a, err := r.Answer(t.Context(), q, "default")
 		if err == nil {
 			a.Close()
@@ -103,13 +104,13 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 		from = a.Accuracy.Cut
 	}
 	events := w.events(from, a.Accuracy.Through)
-	rows := oracle.Rows(scan, events)
+	rows := withEarlierGroups(scan, oracle.Rows(scan, events), events)
 	if a.Rows() != len(rows) {
 		return fmt.Errorf("%d rows, want %d", a.Rows(), len(rows))
 	}
-	overflow := oracle.Overflow(scan, events)
+	overflow := overflowOverTime(scan, events)
 	if q.Mode != query.Exact {
-		overflow.Live = oracle.Overflow(scan, w.events(a.Accuracy.Cut, a.Accuracy.Through)).Events
+		overflow.Live = overflowOverTime(scan, w.events(a.Accuracy.Cut, a.Accuracy.Through)).Events
 	}
 	if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
 		return fmt.Errorf("overflow %+v, want %+v", got, overflow)
@@ -120,6 +121,9 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 			return fmt.Errorf("no row for %v", r.Keys)
 		}
 		if err := checkMeasures(scan, a, i, r); err != nil {
+			return err
+		}
+		if err := checkPrevious(scan, a, i, r, events); err != nil {
 			return err
 		}
 	}

@@ -89,6 +89,7 @@ type inquiry struct {
 	known       []uint64 // what the answer must reach to be complete
 	short       bool     // the search for the ends of the data lacked something
 	live        *query.LivePart
+	earlier     *inquiry // the range that the query compares with, or nil
 	result      Result
 }
 
@@ -112,7 +113,7 @@ func (a *attempt) run(ctx context.Context, queries []*query.Query) error {
 	if err := a.each(func(i *inquiry) error { return a.prepare(ctx, i) }); err != nil {
 		return err
 	}
-	if err := a.reader.askLive(ctx, a.open(), a.state, a.last); err != nil {
+	if err := a.reader.askLive(ctx, withEarlier(a.open()), a.state, a.last); err != nil {
 		return err
 	}
 	if failpoint.Off(failpoint.Q1) {
@@ -179,29 +180,21 @@ func (a *attempt) prepare(ctx context.Context, i *inquiry) error {
 	ends := ends{reader: a.reader, query: i.asked, state: a.state, known: i.known, last: a.last}
 	i.query, i.scan, err = ends.bound(ctx, scan, i.explanation)
 	i.short = ends.short
+	if err == nil && i.scan.Comparison != nil {
+		i.earlier = &inquiry{asked: i.asked, query: i.query, scan: i.scan.Earlier()}
+	}
 	return err
 }
 
 // finish asks the batch layer and merges its part with the live part.
 func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 	r := a.reader
-	batch, err := r.batch(ctx, i.query, i.scan, a.state, i.live.Part, i.explanation)
+	read, err := r.readRanges(ctx, i, a.state)
 	if err != nil {
 		return err
 	}
-	if err := a.memory.Grow(ctx, merge.Bytes(i.scan, i.query, batch, i.live.Part)); err != nil {
-		return err
-	}
-	if batch != nil {
-		sum := func(list []record.BucketEvents) uint64 {
-			return uint64(record.SumEvents(list, a.tenant, i.scan.Windows.From, i.scan.Windows.To,
-				r.Catalog.Catalog().Bucket.Microseconds()))
-		}
-		batch.Unconverted = sum(a.state.Views[i.scan.View.Name].Unconverted)
-		batch.Retired = sum(a.state.Views[i.scan.View.Name].Retired)
-	}
 	stop := r.time("merge", i.explanation)
-	answer, err := merge.Merge(i.scan, i.query, batch, i.live.Part, a.accuracy(i))
+	answer, err := mergeRanges(i.query, read.laterUnited, read.earlierUnited, a.accuracy(i))
 	stop()
 	if err != nil {
 		return err
@@ -210,7 +203,7 @@ func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 		answer.Accuracy.Exact = false
 	}
 	if i.query.Totals {
-		if err := r.addTotals(ctx, answer, i.query, i.scan, a.state, batch, i.live.Part); err != nil {
+		if err := r.addTotals(ctx, answer, i.query, i.scan, a.state, read); err != nil {
 			return err
 		}
 	}
@@ -221,10 +214,10 @@ func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 // accuracy returns what an answer covers. Merge adds what depends on its rows.
 func (a *attempt) accuracy(i *inquiry) query.Accuracy {
 	accuracy := a.reader.accuracy(a.state, i.live, i.known)
-	accuracy.Range = i.query.Covered()
+	i.query.SetRanges(i.scan, &accuracy)
 	if i.query.Mode != query.Live && a.state.Publication != nil {
 		accuracy.Holes = a.state.Publication.Holes
-		accuracy.FilledFrom = filledFrom(a.state, i.asked, i.scan)
+		accuracy.FilledFrom = filledFrom(a.state, i.asked, i.first().scan)
 	}
 	if accuracy.FilledFrom != nil || i.short {
 		accuracy.Complete = false
@@ -254,7 +247,7 @@ func (r *Reader) askLive(ctx context.Context, inquiries []*inquiry, state *recor
 			continue
 		}
 		asked = append(asked, i)
-		scans = append(scans, i.scan)
+		scans = append(scans, i.scan.Whole())
 	}
 	if len(asked) == 0 {
 		return nil
