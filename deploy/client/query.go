@@ -23,21 +23,29 @@ const (
 	Parquet Format = "application/vnd.apache.parquet"
 )
 
+// Summary is what an answer to a query has besides its rows.
+type Summary struct {
+	query.Accuracy
+	// Totals is a JSON object with the measures of all groups together, if the query asks for totals.
+	Totals json.RawMessage
+}
+
 // Query sends a query and decodes the rows of the answer into rows. That is the address of a slice
-// of structs, whose JSON names are dimensions and measures, or of a slice of maps. A row may also
+// of structs, whose JSON names are dimensions, measures and derived numbers, or of a slice of maps. A row may also
 // have the members time, live, bounds and previous.
-func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (query.Accuracy, error) {
+func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (Summary, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
-		return query.Accuracy{}, fmt.Errorf("encode the query: %w", err)
+		return Summary{}, fmt.Errorf("encode the query: %w", err)
 	}
 	answer := struct {
-		Rows     any            `json:"rows"`
-		Accuracy query.Accuracy `json:"accuracy"`
+		Rows     any             `json:"rows"`
+		Totals   json.RawMessage `json:"totals"`
+		Accuracy query.Accuracy  `json:"accuracy"`
 	}{Rows: rows}
 	err = c.execute(ctx, &call{method: http.MethodPost, path: "/v1/query", body: body, contentType: "application/json",
 		accept: string(JSON), policies: &c.reads, into: &answer})
-	return answer.Accuracy, err
+	return Summary{answer.Accuracy, answer.Totals}, err
 }
 
 // QueryResult is the answer to one of several queries, without its rows.

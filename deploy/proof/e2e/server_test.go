@@ -194,7 +194,8 @@ func query(ctx context.Context, url, q string) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	a.Accuracy, err = asker(ctx, url).Query(ctx, parsed, &a.Rows)
+	summary, err := asker(ctx, url).Query(ctx, parsed, &a.Rows)
+	a.Accuracy = summary.Accuracy
 	return a, err
 }
 

@@ -37,8 +37,9 @@ func newAsker(url string) (*client.Client, error) {
 
 // query asks for the hits of every page.
 func (s *server) query(ctx context.Context, mode query.Mode) (a answer, err error) {
-	a.accuracy, err = s.asker.Query(ctx, &query.Query{View: "hits", Mode: mode, GroupBy: []string{"page"},
+	summary, err := s.asker.Query(ctx, &query.Query{View: "hits", Mode: mode, GroupBy: []string{"page"},
 		From: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}, &a.rows)
+	a.accuracy = summary.Accuracy
 	return a, err
 }
 

@@ -48,11 +48,11 @@ func (a *api) flights(ctx context.Context) (int64, query.Accuracy, error) {
 	q := flightsQuery(query.Merged)
 	q.Measures = []string{"flights"}
 	var rows []numbers
-	accuracy, err := a.client.Query(ctx, q, &rows)
+	summary, err := a.client.Query(ctx, q, &rows)
 	if err != nil || len(rows) == 0 {
-		return 0, accuracy, err
+		return 0, summary.Accuracy, err
 	}
-	return rows[0].Flights, accuracy, nil
+	return rows[0].Flights, summary.Accuracy, nil
 }
 
 // totals asks for every measure in a mode.
