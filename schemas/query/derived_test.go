@@ -79,7 +79,7 @@ func TestWrongDerived(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"count":                            `"count": write a name, = and an expression, as in ratio = clicks / views`,
-		"= count":                          `"" is no name: use letters`,
+		"= count":                          `"" is no name: use a letter`,
 		"a__b = count":                     `"a__b" is no name`,
 		"time = count":                     `"time" is no name`,
 		"if(count >= 1, 1, 0)":             `"if(count >" is no name`,
