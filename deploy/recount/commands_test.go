@@ -53,6 +53,13 @@ const explained = `{"id":"e1","source":"s","partition":2,"publication":4,"dead_l
 	`"copy_of":{"partition":2,"epoch":1,"sequence":7,"index":1},"conflict":true,"views":[]}],` +
 	`"search":{"complete":true}}`
 
+const changed = `{"view":"v","from_publication":{"publication":7,"totals":{"hits":10}},"to_publication":{` +
+	`"publication":9,"totals":{"hits":14}},"days":[{"day":"2024-05-01","added":1,"changed":1,"removed":0,` +
+	`"events":{"old":1,"new":5},"causes":["late_events"]}],"changes":[{"time":"2024-05-01T10:00:00Z","key":{` +
+	`"page":"/"},"change":"changed","old":{"hits":1},"new":{"hits":2},"events":{"old":1,"new":2},"causes":[` +
+	`"late_events"]},{"time":"2024-05-01T11:00:00Z","key":{"page":null},"change":"added","new":{"hits":3},` +
+	`"events":{"old":0,"new":3},"causes":["late_events"]}]}`
+
 const accuracy = `{"publication":3,"exact":true,"complete":true}`
 
 // TestClientCommands checks which request each command sends, and what it prints of the answer.
@@ -90,6 +97,18 @@ func TestClientCommands(t *testing.T) {
 				"1            2024-04-30 00:00:00  30      for now\n"},
 		"publications pin 7": {answer: answer{body: `{"n":7,"created":"2024-05-01T00:00:00Z","pinned":true}`},
 			request: "PUT /v1/publications/7/pin ", stdout: "--as-of 7 --mode exact"},
+		"changes v --from-publication=7 --to-publication=9 -m hits -g page --where=page=/": {answer: answer{body: changed},
+			request: "from_publication=7&group_by=page&limit=1000&measures=hits&to_publication=9&view=v&where=page=/",
+			stdout: "time                  page  change   hits    events  causes\n" +
+				"2024-05-01T10:00:00Z  /     changed  1 -> 2  1 -> 2  late_events\n" +
+				"2024-05-01T11:00:00Z  -     added    - -> 3  0 -> 3  late_events\n",
+			stderr: "publication 7: hits 10\npublication 9: hits 14\n" +
+				"2024-05-01: 1 added, 1 changed, 0 removed, 1 -> 5 events (late_events)\n"},
+		"changes v --from-publication=7 --group-by= --format=csv": {answer: answer{body: "_change\r\n"},
+			request: "group_by=&", stdout: "_change\r\n"},
+		"changes v --from-publication=6": {answer: answer{status: 410, body: `{"code":"publication_collected","field":` +
+			`"from_publication","detail":"publication 6: the publication has been collected"}`},
+			code: exitFailed, stderr: "from_publication: publication 6"},
 		"publications pin 8": {answer: answer{status: 410, body: `{"code":"publication_gone","detail":"it is gone"}`},
 			request: "PUT /v1/publications/8/pin ", code: exitFailed, stderr: "it is gone"},
 		"dead-letters list --code=unknown_type --limit=1": {answer: answer{body: `{"dead_letters":[` + letter +

@@ -228,7 +228,7 @@ func argumentsOf(ctx context.Context, f serverFlag, node *kong.Node, place int) 
 	}
 	defer server.Close()
 	switch node.Path() { // An error means that there are no names to offer.
-	case "query", "watch", "views show", "views delete":
+	case "query", "watch", "changes", "views show", "views delete":
 		views, _ := server.Views(ctx)
 		for _, v := range views {
 			names = append(names, v.Name)
