@@ -130,7 +130,12 @@ func (p *Pair) Landed() (record.Account, bool) {
 	before, inOld := p.Old.State.Ledgers[p.Old.Event]
 	after, inNew := p.New.State.Ledgers[p.New.Event]
 	isFilled := p.Old.State.Views[p.View].Fill == nil && p.New.State.Views[p.View].Fill == nil
-	if !inOld || !inNew || !isFilled || p.Old.Event != p.New.Event || !slices.Equal(before.From, after.From) {
+	// Without a ledger and counts, nothing had landed. The other ledger then begins with the first event.
+	began := slices.Equal(before.From, after.From)
+	if !inOld {
+		began = len(p.Old.State.Types[p.Old.Event]) == 0 && after.IsComplete()
+	}
+	if !inNew || !isFilled || p.Old.Event != p.New.Event || !began {
 		return record.Account{}, false
 	}
 	was := record.Sum(before.Tenants[p.Tenant])

@@ -18,6 +18,12 @@
 // The batch layer may not fail. Without it the answer would be a smaller number (Q5), so the query
 // fails.
 //
+// # Changes
+//
+// Changes compares two publications in mode exact. Both are pinned as by as_of, so nothing restarts but a scan whose rows
+// are missing. Package changes says which buckets differ. They are read in chunks of whole windows, so the memory of a
+// comparison does not grow with its range, and all changes are counted although few are listed.
+//
 // # Cache
 //
 // With Config.CacheBytes, the parts that the batch layer has answered are kept in memory (Q3). The key is the number
