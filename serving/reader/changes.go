@@ -170,6 +170,10 @@ func (c *comparison) resolve() error {
 		if s.scan, err = q.Resolve(s.catalog, c.tenant); err != nil {
 			return s.wrap(err)
 		}
+		if len(whole.Measures) == 0 {
+			return &query.Error{Field: "measures", Msg: fmt.Sprintf("the view has no measure of one type in both "+
+				"publication %d and %d", c.old.n, c.new.n)}
+		}
 		s.query = &q
 		whole.From = q.From
 		whole.To = q.To

@@ -591,6 +591,22 @@ func (p *past) checkCauses(got changes.Causes, w window.Windows, c naiveCell) er
 	return nil
 }
 
+// TestChangesWithoutSharedMeasures: a view of which all measures were replaced cannot be compared.
+func TestChangesWithoutSharedMeasures(t *testing.T) {
+	t.Parallel()
+	p := &past{sides: [2]pastSide{{n: 3, narrow: true}, {n: 5}}}
+	r := p.reader(t, p, &pastBatch{p, nil})
+	r.Definition = func(context.Context, string, string) (*catalog.Catalog, error) {
+		c := oracle.Catalog()
+		c.Views["flights"].Measures = []catalog.Measure{{Name: "other", Kind: catalog.Count}}
+		return c, nil
+	}
+	_, err := r.Changes(t.Context(), &changes.Question{Query: query.Query{View: "flights"}, FromPublication: 3}, "default")
+	if wrong := (*query.Error)(nil); !errors.As(err, &wrong) || wrong.Field != "measures" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestChangesRefuses: what cannot be compared is refused with the part of the question that is wrong.
 func TestChangesRefuses(t *testing.T) {
 	t.Parallel()
