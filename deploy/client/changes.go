@@ -16,7 +16,8 @@ func (c *Client) Changes(ctx context.Context, parameters url.Values) (answer ope
 }
 
 // ChangesAs is Changes in a format, JSON or CSV, while it arrives. The caller closes the answer.
-func (c *Client) ChangesAs(ctx context.Context, parameters url.Values, format Format) (answer io.ReadCloser, err error) {
+func (c *Client) ChangesAs(ctx context.Context, parameters url.Values, format Format) (answer io.ReadCloser,
+	err error) {
 	err = c.execute(ctx, &call{method: http.MethodGet, path: "/v1/changes", query: parameters, accept: string(format),
 		policies: &c.reads, open: func(_ http.Header, body io.ReadCloser) error {
 			answer = body

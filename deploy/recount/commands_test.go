@@ -97,7 +97,8 @@ func TestClientCommands(t *testing.T) {
 				"1            2024-04-30 00:00:00  30      for now\n"},
 		"publications pin 7": {answer: answer{body: `{"n":7,"created":"2024-05-01T00:00:00Z","pinned":true}`},
 			request: "PUT /v1/publications/7/pin ", stdout: "--as-of 7 --mode exact"},
-		"changes v --from-publication=7 --to-publication=9 -m hits -g page --where=page=/": {answer: answer{body: changed},
+		"changes v --from-publication=7 --to-publication=9 -m hits -g page --where=page=/": {
+			answer:  answer{body: changed},
 			request: "from_publication=7&group_by=page&limit=1000&measures=hits&to_publication=9&view=v&where=page=/",
 			stdout: "time                  page  change   hits    events  causes\n" +
 				"2024-05-01T10:00:00Z  /     changed  1 -> 2  1 -> 2  late_events\n" +
@@ -106,8 +107,8 @@ func TestClientCommands(t *testing.T) {
 				"2024-05-01: 1 added, 1 changed, 0 removed, 1 -> 5 events (late_events)\n"},
 		"changes v --from-publication=7 --group-by= --format=csv": {answer: answer{body: "_change\r\n"},
 			request: "group_by=&", stdout: "_change\r\n"},
-		"changes v --from-publication=6": {answer: answer{status: 410, body: `{"code":"publication_collected","field":` +
-			`"from_publication","detail":"publication 6: the publication has been collected"}`},
+		"changes v --from-publication=6": {answer: answer{status: 410, body: `{"code":"publication_collected",` +
+			`"field":"from_publication","detail":"publication 6: the publication has been collected"}`},
 			code: exitFailed, stderr: "from_publication: publication 6"},
 		"publications pin 8": {answer: answer{status: 410, body: `{"code":"publication_gone","detail":"it is gone"}`},
 			request: "PUT /v1/publications/8/pin ", code: exitFailed, stderr: "it is gone"},

@@ -601,7 +601,8 @@ func TestChangesWithoutSharedMeasures(t *testing.T) {
 		c.Views["flights"].Measures = []catalog.Measure{{Name: "other", Kind: catalog.Count}}
 		return c, nil
 	}
-	_, err := r.Changes(t.Context(), &changes.Question{Query: query.Query{View: "flights"}, FromPublication: 3}, "default")
+	q := &changes.Question{Query: query.Query{View: "flights"}, FromPublication: 3}
+	_, err := r.Changes(t.Context(), q, "default")
 	if wrong := (*query.Error)(nil); !errors.As(err, &wrong) || wrong.Field != "measures" {
 		t.Errorf("got %v", err)
 	}

@@ -20,9 +20,9 @@
 //
 // # Changes
 //
-// Changes compares two publications in mode exact. Both are pinned as by as_of, so nothing restarts but a scan whose rows
-// are missing. Package changes says which buckets differ. They are read in chunks of whole windows, so the memory of a
-// comparison does not grow with its range, and all changes are counted although few are listed.
+// Changes compares two publications in mode exact. Both are pinned as by as_of, so nothing restarts but a scan whose
+// rows are missing. Package changes says which buckets differ. They are read in chunks of whole windows, so the memory
+// of a comparison does not grow with its range, and all changes are counted although few are listed.
 //
 // # Cache
 //
