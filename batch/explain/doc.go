@@ -1,5 +1,5 @@
 // Package explain says what became of an event: where it is, which views count it in which cell and publication, or why
-// they do not. It writes nothing.
+// they do not. It also lists the newest events. It writes nothing.
 //
 // # The search
 //
@@ -29,4 +29,16 @@
 // holds one message of each partition, and copies of the rows that it finds. Then it computes buckets with overflow
 // again, one after another and of 500,000 rows together at most, for which package exact may use 64 MiB. It ends with
 // its context. What was not searched is named in the answer.
+//
+// # The list
+//
+// A list has the events of one type and tenant, copies included, from the last one that was stored down. Within a
+// partition this is the order of positions, so a cursor is a position for each partition: what arrives later is above
+// it, and landing changes no position. Events are read from the committed objects below the chain head and from the log
+// above it. Partitions are merged by the time at which the log stored the events.
+//
+// Rejected: the order of event time. A late event would have to be put into a page that was read already. The log is
+// not in that order either, so each page would read all that has not landed.
+//
+// A page reads objects and messages within bounds (pageLimits) and may then be short, with a cursor that goes on.
 package explain

@@ -57,7 +57,7 @@ func (e *search) searchLake(ctx context.Context, c *record.Chain) error {
 		for i := range segment.Objects {
 			o := &segment.Objects[i]
 			from, to := e.rowsToSearch(o, c.Bucket.Microseconds())
-			if from < to && e.holdsTenant(segment, o) && !horizons.Retired(segment, o) {
+			if from < to && hasTenant(segment, o, e.Tenant) && !horizons.Retired(segment, o) {
 				g.Go(func() error {
 					err := e.searchObject(ctx, segment, o, from, to)
 					if errors.Is(err, record.ErrNotFound) { // It is lost, or was retired a moment ago.
@@ -72,13 +72,13 @@ func (e *search) searchLake(ctx context.Context, c *record.Chain) error {
 	return g.Wait()
 }
 
-// holdsTenant reports whether the object may have rows of the tenant.
-func (e *search) holdsTenant(segment *record.Commit, o *record.Object) bool {
+// hasTenant reports whether the object may have rows of the tenant.
+func hasTenant(segment *record.Commit, o *record.Object, tenant string) bool {
 	tenants := o.Tenants
 	if tenants == nil {
 		tenants = segment.Tenants // Objects of older programs do not have their own.
 	}
-	return tenants == nil || tenants[e.Tenant] > 0
+	return tenants == nil || tenants[tenant] > 0
 }
 
 // rowsToSearch returns the rows of an object that are in the buckets around the time.

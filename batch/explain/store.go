@@ -49,14 +49,17 @@ const searchesAtOnce = 2
 // ErrBusy says that as many explanations run as may run at once.
 var ErrBusy = errors.New("too many events are being explained; try again after Retry-After")
 
-// Store explains events. It is safe for concurrent use.
+// Store lists and explains events. It is safe for concurrent use.
 type Store struct {
 	cfg      Config
 	searches chan struct{}
+	pages    pageLimits
 }
 
 // New returns a store.
-func New(cfg Config) *Store { return &Store{cfg: cfg, searches: make(chan struct{}, searchesAtOnce)} }
+func New(cfg Config) *Store {
+	return &Store{cfg: cfg, searches: make(chan struct{}, searchesAtOnce), pages: defaultPageLimits}
+}
 
 // Question names an event of a tenant.
 type Question struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -16,6 +17,9 @@ import (
 // rowsPerChunk bounds the Arrow records that Read yields. It is one page, so the values of all
 // columns are still in the processor's cache when the caller uses them.
 const rowsPerChunk = rowsPerPage
+
+// AllColumns stands for all columns of a file, by name, in a list of those that are wanted. No column is called so.
+const AllColumns = "*"
 
 // Read yields the rows [from, to) in file order, in Arrow records of at most 16,384 rows. A record
 // has the wanted columns that the file has, in the wanted order. A wanted column that is not in the
@@ -50,6 +54,9 @@ func (f *File) Read(ctx context.Context, columns []string, from, to int64) iter.
 
 // presentColumns returns the wanted columns that the file has, each once.
 func (f *File) presentColumns(columns []string) (names []string) {
+	if slices.Contains(columns, AllColumns) {
+		columns = slices.Sorted(maps.Keys(f.leaves))
+	}
 	for _, name := range columns {
 		if _, ok := f.leaves[name]; ok && !slices.Contains(names, name) {
 			names = append(names, name)

@@ -30,3 +30,10 @@ func (c *Client) Receipt(ctx context.Context, receipt string) (r openapi.Receipt
 	err = c.get(ctx, "/v1/receipts/"+url.PathEscape(receipt), nil, &r)
 	return r, err
 }
+
+// Events returns a page of the events of a type that the key's tenant sent, the newest first. The parameters are those
+// of GET /v1/events.
+func (c *Client) Events(ctx context.Context, parameters url.Values) (p openapi.EventPage, err error) {
+	err = c.get(ctx, "/v1/events", parameters, &p)
+	return p, err
+}

@@ -43,6 +43,11 @@ func ask(t *testing.T, a answer, args ...string) (request, key string, code int,
 	return request, key, code, stdout, stderr
 }
 
+const listedEvents = `{"events":[{"event":{"id":"e1","type":"page.viewed","time":"2024-05-01T00:00:00Z",` +
+	`"data":{"page":"/"}},` +
+	`"stored_at":{"partition":2,"epoch":1,"sequence":7,"index":1,"time":"2024-05-01T00:00:01Z"},"state":"logged",` +
+	`"copy":true}],"publication":4,"missing":["message 6"]}`
+
 const explained = `{"id":"e1","source":"s","partition":2,"publication":4,"dead_letters":[],"events":[{` +
 	`"status":"counted","type":"hit","time":"2024-05-01T00:00:07Z","position":{"partition":2,"epoch":1,"sequence":7,` +
 	`"index":1},"landed":"2024-05-01T00:01:00Z","object":"data/x.parquet","views":[{"view":"pages",` +
@@ -125,6 +130,16 @@ func TestClientCommands(t *testing.T) {
 			`"event_id":"e1","code":"unknown_type","message":"no such type"}]}`},
 			request: "dry_run=true", code: exitFailed, stdout: "replayed 3, would accept 2, failed 1\n",
 			stderr: `0-7-1 (id "e1") is still rejected: unknown_type: no such type`},
+		"events page.viewed -w page=/ --from=today --limit=3": {answer: answer{body: listedEvents},
+			request: "GET /v1/events from=today&limit=3&type=page.viewed&where=page=/",
+			stdout:  "2-7-1     2024-05-01T00:00:01Z  logged, copy  2024-05-01T00:00:00Z  e1  {\"page\":\"/\"}\n",
+			stderr:  "not listed: message 6"},
+		"events t --format=ndjson": {answer: answer{body: listedEvents},
+			stdout: "{\"data\":{\"page\":\"/\"},\"id\":\"e1\","},
+		"events t --format=json": {answer: answer{body: listedEvents},
+			stdout: `"stored_at":{"partition":2,"epoch":1,`},
+		"events t --limit=0": {code: exitUsage, stderr: "--limit must be at least 1"},
+		"events t -w page~1": {code: exitUsage, stderr: "--where"},
 		"explain e1 --source=s": {answer: answer{body: explained},
 			request: "GET /v1/events/e1 source=s",
 			stdout:  "view pages   in publication 4, cell 2024-05-01T00:00:00Z, page \"/\" (as ~overflow)\n"},

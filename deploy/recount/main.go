@@ -52,6 +52,7 @@ type cli struct {
 	SQL          sqlCmd          `cmd:"" name:"sql" group:"ask" help:"Run a read-only SQL statement over the views."`
 	Watch        watchCmd        `cmd:"" group:"ask" help:"Ask again and again, and show each answer."`
 	Changes      changesCmd      `cmd:"" group:"ask" help:"Say what changed between two publications, and why."`
+	Events       eventsCmd       `cmd:"" group:"ask" help:"List the newest events, and how far they have come."`
 	Explain      explainCmd      `cmd:"" group:"ask" help:"Say what became of an event, and why."`
 	Publications publicationsCmd `cmd:"" group:"ask" help:"List publications, and keep one for ever."`
 

@@ -37,9 +37,12 @@ func (s *Server) openAPI(ctx context.Context) error {
 		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
 		Changes:      answers,
 		Declarations: s.declarations(),
-		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
+		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(rc.Memory),
 		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		OnRequest: s.cfg.Jobs.Recompute == "", Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
+	}
+	if s.ingest != nil {
+		parts.Ingest = s.ingest.Handler()
 	}
 	if err := s.openStatements(ctx, &parts, answers, rc.Memory); err != nil {
 		return err

@@ -12,15 +12,18 @@ import (
 	"recount/batch/object"
 	"recount/schemas/deadletter"
 	"recount/schemas/openapi"
+	"recount/schemas/position"
 	"recount/schemas/problem"
+	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/reader"
+	"recount/speed/eventlog"
 	"recount/speed/ingest"
 )
 
 // explanations explains events to the API. Every process reads the lake and the log, so each role can.
-func (s *Server) explanations() explainedEvents {
-	return explainedEvents{explain.New(explain.Config{
+func (s *Server) explanations(memory *query.Budget) explainedEvents {
+	return explainedEvents{memory: memory, store: explain.New(explain.Config{
 		Catalog: s.generations, Identity: s.installation.Identity, Chains: s.currentChains, Open: s.openUnverified,
 		Records: s.engines.records, Log: explainedLog{source{s.engines.log}}, Newest: s.explainedState,
 		DeadLetters: func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
@@ -41,11 +44,18 @@ func (s *Server) explainedState(ctx context.Context) (*record.State, error) {
 	return state, nil
 }
 
-// openUnverified opens an object for reads of ranges. Its digest is not compared, because that would read all of it.
+// smallObject is up to how many bytes an object is read with one request. More requests cost more than these bytes.
+const smallObject = 256 << 10
+
+// openUnverified opens an object for reads of ranges. The digest of a large one is not compared, because that would
+// read all of it.
 func (s *Server) openUnverified(ctx context.Context, o record.Object) (exact.File, error) {
 	r, err := s.engines.lake.Open(ctx, o.Key)
 	if err != nil {
 		return nil, err
+	}
+	if o.Size <= smallObject {
+		return readWhole(ctx, o, r)
 	}
 	return object.Open(ctx, o, r)
 }
@@ -59,11 +69,28 @@ func (l explainedLog) Bounds(ctx context.Context, partition int) (first, next ui
 
 func (l explainedLog) Get(ctx context.Context, partition int, seq uint64) ([]byte, time.Time, error) {
 	m, err := l.log.Get(ctx, partition, seq)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", position.ErrGap, err)
+	}
 	return m.Data, m.Stored, err
 }
 
-// explainedEvents serves explanations to the API.
-type explainedEvents struct{ store *explain.Store }
+// explainedEvents serves events and explanations to the API.
+type explainedEvents struct {
+	store  *explain.Store
+	memory *query.Budget
+}
+
+func (e explainedEvents) List(ctx context.Context, q query.EventSelection) (*openapi.EventPage, error) {
+	q.Memory = e.memory.Open(q.Tenant)
+	defer q.Memory.Close()
+	page, err := e.store.List(ctx, q)
+	if errors.Is(err, explain.ErrLog) {
+		return nil, &problem.Problem{Status: http.StatusServiceUnavailable, Code: problem.LogUnavailable,
+			Detail: explain.ErrLog.Error(), RetryAfter: time.Second}
+	}
+	return page, err
+}
 
 func (e explainedEvents) Explain(ctx context.Context, tenant, src, id string,
 	at time.Time) (*openapi.Explanation, error) {

@@ -80,7 +80,7 @@ func (s *Server) verifyAndOpen(ctx context.Context, o record.Object, r *lake.Obj
 		return nil, err
 	}
 	s.verified.Store(o.Key, struct{}{})
-	return heldFile{f, func() { s.held.Release(o.Size) }}, nil
+	return heldFile{f.Lend(), func() { s.held.Release(o.Size) }}, nil
 }
 
 // readWhole reads an object into memory, compares its digest and opens it.
@@ -94,11 +94,7 @@ func readWhole(ctx context.Context, o record.Object, r *lake.Object) (*object.Fi
 	if err := object.Verify(ctx, o, bytes.NewReader(raw)); err != nil {
 		return nil, err
 	}
-	f, err := object.OpenBytes(ctx, o, raw)
-	if err != nil {
-		return nil, err
-	}
-	return f.Lend(), nil
+	return object.OpenBytes(ctx, o, raw)
 }
 
 // heldFile is an open object that is in memory.

@@ -32,6 +32,8 @@ const (
 type route struct {
 	needs access.Scopes
 	on    place
+	// reads are the scopes for GET and HEAD, where they are others than those of needs.
+	reads access.Scopes
 	// edits says that PUT and DELETE change what is declared: they need scope admin, and are allowed on the addresses
 	// of byAdmins.
 	edits bool
@@ -45,7 +47,7 @@ var routes = map[string]route{
 	"/readyz":       {},
 	"/openapi.json": {},
 
-	"/v1/events":  {needs: access.Ingest, on: publicly},
+	"/v1/events":  {needs: access.Ingest, reads: access.Query, on: publicly}, // reads a tenant's own
 	"/v1/query":   {needs: access.Query, on: publicly},
 	"/v1/queries": {needs: access.Query, on: publicly},
 	"/v1/changes": {needs: access.Query, on: publicly},
@@ -80,9 +82,6 @@ var routes = map[string]route{
 // handlers returns the handlers of the process's roles, by pattern.
 func (s *Server) handlers() map[string]http.Handler {
 	out := s.api.Routes()
-	if s.ingest != nil {
-		out["/v1/events"] = s.ingest.Handler()
-	}
 	if s.scheduler != nil {
 		out["/v1/jobs"] = s.scheduler.Handler()
 		out["/v1/jobs/{name}/runs"] = s.scheduler.Handler()
@@ -170,18 +169,27 @@ func (r route) guard(authenticate keys.Authenticate, h http.Handler) http.Handle
 		return h
 	}
 	guarded := keys.Guard(authenticate, r.needs, h)
-	if !r.edits {
+	apart := guarded
+	is := isEdit
+	switch {
+	case r.edits:
+		apart = keys.Guard(authenticate, access.Admin, h)
+	case r.reads != 0:
+		apart = keys.Guard(authenticate, r.reads, h)
+		is = isRead
+	default:
 		return guarded
 	}
-	edit := keys.Guard(authenticate, access.Admin, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if isEdit(q) {
-			edit.ServeHTTP(w, q)
+		if is(q) {
+			apart.ServeHTTP(w, q)
 		} else {
 			guarded.ServeHTTP(w, q)
 		}
 	})
 }
+
+func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 func isEdit(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodDelete }
 

@@ -50,6 +50,9 @@ func TestDocumentedScopes(t *testing.T) {
 				t.Errorf("%s %s: security %v with the scopes %v", method, path, op.Security, op.Scopes)
 			}
 			want := r.needs
+			if r.reads != 0 && method == "get" {
+				want = r.reads
+			}
 			if r.edits && method != "get" {
 				want = access.Admin
 			}
@@ -89,6 +92,9 @@ func TestMountGuards(t *testing.T) {
 				t.Fatal(err)
 			}
 			for pattern, r := range routes {
+				if r.reads != 0 {
+					r.needs = r.reads // The requests of this test read.
+				}
 				want := http.StatusTeapot
 				switch {
 				case scope == access.Metrics && r.needs != 0 && pattern != "/metrics":
@@ -124,6 +130,32 @@ func statusOf(h http.Handler, method, path string) int {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 	return w.Code
+}
+
+// TestReadsAreGuarded: a key that may send events may not read them, and the other way round.
+func TestReadsAreGuarded(t *testing.T) {
+	t.Parallel()
+	served := map[string]http.Handler{"/v1/events": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+	})}
+	for _, scope := range []access.Scopes{access.Query, access.Ingest} {
+		public, _, err := mount(served, func(*http.Request) (access.Principal, error) {
+			return access.Principal{Tenant: "acme", Scopes: scope}, nil
+		}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for method, needs := range map[string]access.Scopes{http.MethodGet: access.Query, http.MethodHead: access.Query,
+			http.MethodPost: access.Ingest, http.MethodPut: access.Ingest} {
+			want := http.StatusForbidden
+			if scope == needs {
+				want = http.StatusTeapot
+			}
+			if got := statusOf(public, method, "/v1/events"); got != want {
+				t.Errorf("%s with scope %s: status %d, want %d", method, scope, got, want)
+			}
+		}
+	}
 }
 
 // TestEditsAreGuarded: a key that may read declarations may not change them, and none can where operators have an

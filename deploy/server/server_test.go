@@ -100,9 +100,9 @@ func TestRolesHaveTheirRoutes(t *testing.T) {
 	cfg := bareConfig(t)
 	for _, c := range []struct {
 		roles        Roles
-		events, jobs int // statuses of GET /v1/events and of GET /v1/jobs
+		events, jobs int // statuses of POST /v1/events and of GET /v1/jobs
 	}{
-		{Ingest | Serving, http.StatusMethodNotAllowed, http.StatusNotFound},
+		{Ingest | Serving, http.StatusUnsupportedMediaType, http.StatusNotFound},
 		{Batch | Serving, http.StatusNotFound, http.StatusOK},
 	} {
 		s, err := Open(t.Context(), cfg, Options{Roles: c.roles})
@@ -110,7 +110,15 @@ func TestRolesHaveTheirRoutes(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := run(t, s)
-		for path, want := range map[string]int{"/v1/events": c.events, "/v1/jobs": c.jobs, "/v1/views": http.StatusOK} {
+		sent, err := http.Post(s.URL()+"/v1/events", "text/html", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent.Body.Close()
+		if sent.StatusCode != c.events {
+			t.Errorf("%v: POST /v1/events: status %d, want %d", c.roles.Names(), sent.StatusCode, c.events)
+		}
+		for path, want := range map[string]int{"/v1/jobs": c.jobs, "/v1/views": http.StatusOK} {
 			if got, body := ask(t, s.URL()+path); got != want {
 				t.Errorf("%v: GET %s: status %d, want %d: %s", c.roles.Names(), path, got, want, body)
 			}

@@ -122,8 +122,10 @@ type Parts struct {
 	Changes Changes
 	// DeadLetters may be nil. Requests for dead letters are then refused.
 	DeadLetters DeadLetters
-	// Events may be nil. Requests to explain events are then refused.
+	// Events may be nil. Requests to list and to explain events are then refused.
 	Events Events
+	// Ingest accepts events. It may be nil. They are then refused.
+	Ingest http.Handler
 	// SQL may be nil. Statements are then refused, and NoSQL says why and what to set.
 	SQL   SQL
 	NoSQL string
@@ -197,6 +199,7 @@ func New(cfg Config, p Parts) (*API, error) {
 		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listDeadLetters)}},
 		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getDeadLetter)}},
 		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayDeadLetters)}},
+		{"/v1/events", map[string]handler{http.MethodGet: a.gated(a.listEvents), http.MethodPost: a.sendEvents}},
 		{"/v1/events/{id}", map[string]handler{http.MethodGet: a.gated(a.getEvent)}},
 		{"/v1/receipts/{receipt}", map[string]handler{http.MethodGet: a.gated(a.getReceipt)}},
 		{"/healthz", map[string]handler{http.MethodGet: a.healthz}},

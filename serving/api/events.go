@@ -11,10 +11,13 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
+	"recount/schemas/query"
 )
 
-// Events explains accepted and rejected events.
+// Events lists accepted events, and explains them and rejected ones.
 type Events interface {
+	// List returns a page of events. It claims the memory for it.
+	List(ctx context.Context, s query.EventSelection) (*openapi.EventPage, error)
 	// Explain returns what became of an event of a tenant. A time restricts the search to the buckets around it.
 	Explain(ctx context.Context, tenant, source, id string, at time.Time) (*openapi.Explanation, error)
 	// Receipt returns how far the events of a receipt have come.

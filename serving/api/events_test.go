@@ -11,6 +11,7 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
+	"recount/schemas/query"
 )
 
 // explained answers with what it was asked.
@@ -23,6 +24,11 @@ func (e explained) Explain(_ context.Context, tenant, source, id string,
 
 func (e explained) Receipt(_ context.Context, receipt string) (*openapi.Receipt, error) {
 	return &openapi.Receipt{Events: len(receipt)}, e.err
+}
+
+func (e explained) List(_ context.Context, s query.EventSelection) (*openapi.EventPage, error) {
+	asked := fmt.Sprint(s.Tenant, " ", s.Event.Name, " ", s.From, " ", s.Limit, " ", s.Cursor, " ", s.Where.Test != nil)
+	return &openapi.EventPage{Events: []openapi.StoredEvent{}, Missing: []string{asked}}, e.err
 }
 
 // TestEvents checks what the routes of events pass on. The tenant is that of the key, and no parameter can name one.
@@ -45,6 +51,20 @@ func TestEvents(t *testing.T) {
 		{explained{}, "/v1/receipts/abc?x=1", http.StatusBadRequest, problem.InvalidQuery},
 		{explained{fmt.Errorf("read: %w", context.DeadlineExceeded)}, "/v1/events/a", http.StatusGatewayTimeout,
 			problem.QueryTimeout},
+		{explained{}, "/v1/events?type=flight&from=2001-01-01&to=now&where=origin+%3D+ORD&limit=5000&cursor=x",
+			http.StatusOK, ""},
+		{explained{}, "/v1/events", http.StatusBadRequest, problem.InvalidQuery},
+		{explained{}, "/v1/events?type=nope", http.StatusNotFound, problem.UnknownEventType},
+		{explained{}, "/v1/events?type=recount.dead_letter", http.StatusBadRequest, problem.InvalidQuery},
+		{explained{}, "/v1/events?type=flight&limit=5001", http.StatusBadRequest, problem.InvalidQuery},
+		{explained{}, "/v1/events?type=flight&tenant=b", http.StatusBadRequest, problem.InvalidQuery},
+		{explained{}, "/v1/events?type=flight&type=b", http.StatusBadRequest, problem.InvalidQuery},
+		{explained{}, "/v1/events?type=flight&from=today&to=2001-01-01", http.StatusBadRequest,
+			problem.InvalidQuery},
+		{explained{}, "/v1/events?type=flight&where=nope+%3D+1", http.StatusBadRequest, problem.InvalidQuery},
+		{explained{fmt.Errorf("list: %w", context.DeadlineExceeded)}, "/v1/events?type=flight",
+			http.StatusGatewayTimeout, problem.QueryTimeout},
+		{nil, "/v1/events?type=flight", http.StatusNotFound, problem.NotFound},
 		{nil, "/v1/events/a", http.StatusNotFound, problem.NotFound},
 		{nil, "/v1/receipts/a", http.StatusNotFound, problem.NotFound},
 	} {
@@ -61,5 +81,14 @@ func TestEvents(t *testing.T) {
 	_, body := call(with(explained{}), http.MethodGet, "/v1/events/a%2Fb?source=s&time=1970-01-01T00:00:05Z", "")
 	if want := `"id":"` + access.Local().Tenant + `/s/a/b/5"`; !strings.Contains(body, want) {
 		t.Errorf("got %s, want %s", body, want)
+	}
+	_, body = call(with(explained{}), http.MethodGet,
+		"/v1/events?type=flight&from=1970-01-01T00:00:01Z&where=origin+%3D+ORD&limit=7&cursor=x", "")
+	if want := access.Local().Tenant + " flight 1000000 7 x true"; !strings.Contains(body, want) {
+		t.Errorf("got %s, want %s", body, want)
+	}
+	res, body := call(with(explained{}), http.MethodPost, "/v1/events", "[]")
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("a process without ingest: status %d: %s", res.StatusCode, body)
 	}
 }

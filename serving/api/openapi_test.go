@@ -82,6 +82,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 		"VerifyLine": openapi.VerifyLine{}, "VerifyReport": openapi.VerifyReport{},
 		"VerifyProgress": openapi.VerifyProgress{}, "VerifyCheck": openapi.Check{}, "VerifyFinding": openapi.Finding{},
 		"Scores": openapi.Scores{}, "ScoredView": openapi.ScoredView{}, "ScoredMeasure": openapi.ScoredMeasure{},
+		"EventPage": openapi.EventPage{}, "StoredEvent": openapi.StoredEvent{},
 		"Difference": openapi.Difference{}, "QueryExplanation": query.Explanation{},
 		"Comparison": openapi.Comparison{}, "ComparedPublication": openapi.ComparedPublication{},
 		"ChangeSummary": openapi.ChangeSummary{}, "ChangedDay": openapi.ChangedDay{},
