@@ -20,7 +20,7 @@
 // A call that fails is tried again after these outcomes of a try, and after no other:
 //
 //   - there is no answer, or it is cut off; a certificate that is not trusted is final
-//   - the status is 408, 429, or 500 and more, but not 501, 505 or the code query_timeout
+//   - the status is 408, 429, or 500 and more, but not 501, 505 or the codes query_timeout, not_reached, too_stale
 //   - the status is 409 with Retry-After: the next recompute fills the view
 //   - the answer to a request of events cannot be read
 //

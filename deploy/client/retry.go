@@ -101,8 +101,8 @@ func retryable(err error) bool {
 		return false
 	case !errors.As(err, &p):
 		return true
-	case p.Code == problem.QueryTimeout:
-		return false
+	case p.Code == problem.QueryTimeout || p.Code == problem.NotReached || p.Code == problem.TooStale:
+		return false // The server has waited for as long as the query allowed.
 	}
 	switch p.Status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 type queryCmd struct {
 	serverFlag
 	View        string       `arg:"" help:"Name of the view."`
-	From        narrowing    `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h; else of the data."`
+	From        narrowing    `placeholder:"TIME" help:"Start, like 2024-05-01 or now-6h; else of data."`
 	To          narrowing    `placeholder:"TIME" help:"End, not included; else the end of the data."`
 	Last        narrowing    `placeholder:"LENGTH" help:"Range that ends now, such as 24h, 7d or 1mo."`
 	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
@@ -33,6 +34,9 @@ type queryCmd struct {
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"Which events: ${enum}."`
 	AsOf        *publication `help:"Publication to read, with --mode exact."`
+	MinThrough  []string     `placeholder:"R" help:"Wait until the events of receipts are counted."`
+	MaxStale    string       `name:"max-staleness" placeholder:"AGE" help:"Oldest age of the answer, such as 10s."`
+	Patience    string       `name:"longest-wait" placeholder:"LENGTH" help:"Longest wait for these two."`
 	Fill        bool         `help:"Print windows without events too."`
 	Compare     string       `placeholder:"RANGE" help:"Also previous_period or previous_year."`
 	Cumulative  bool         `help:"Add up the windows before each one."`
@@ -111,7 +115,8 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		}
 	}
 	for name, value := range map[string]string{"from": from, "to": to, "time_zone": c.TimeZone,
-		"compare": c.Compare, "rolling": c.Rolling} {
+		"compare": c.Compare, "rolling": c.Rolling,
+		"max_staleness": c.MaxStale, "wait": c.Patience, "min_through": strings.Join(c.MinThrough, ",")} {
 		if value != "" {
 			v.Set(name, value)
 		}
@@ -133,6 +138,9 @@ func (c *queryCmd) parameters() (url.Values, error) {
 			return nil, fmt.Errorf("--%w", err)
 		}
 	}
+	if err := c.checkFreshness(); err != nil {
+		return nil, err
+	}
 	for _, w := range c.Where {
 		if _, err := query.ParseWhere(w); err != nil {
 			return nil, fmt.Errorf("--%w", err)
@@ -144,6 +152,25 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		}
 	}
 	return v, nil
+}
+
+// checkFreshness refuses what the server would refuse.
+func (c *queryCmd) checkFreshness() (err error) {
+	q := query.Query{MaxStaleness: c.MaxStale, Wait: c.Patience}
+	if len(c.MinThrough) > 0 {
+		q.MinThrough, err = query.ParseMinThrough(c.MinThrough)
+	}
+	if err == nil {
+		_, _, err = q.StalenessLimit()
+	}
+	if err == nil {
+		_, err = q.Patience(math.MaxInt64)
+	}
+	if wrong := (*query.Error)(nil); errors.As(err, &wrong) {
+		flag := strings.Replace(strings.ReplaceAll(wrong.Field, "_", "-"), "wait", "longest-wait", 1)
+		return fmt.Errorf("--%s: %s", flag, wrong.Msg)
+	}
+	return err
 }
 
 // timeRange returns from and to, either of which may be empty. It refuses what the server would refuse, which reads the

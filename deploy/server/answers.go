@@ -23,6 +23,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 		Memory:     ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
+		rc.Reach = s.views.Reach
 		rc.Known = s.views.Known
 	}
 	answers, err := reader.New(rc)
@@ -38,6 +39,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 		Changes:      answers,
 		Declarations: s.declarations(),
 		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(rc.Memory),
+		MinThrough: s.setMinThrough,
 		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		OnRequest: s.cfg.Jobs.Recompute == "", Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
 	}

@@ -23,13 +23,14 @@ import (
 
 // explanations explains events to the API. Every process reads the lake and the log, so each role can.
 func (s *Server) explanations(memory *query.Budget) explainedEvents {
-	return explainedEvents{memory: memory, store: explain.New(explain.Config{
+	s.explained = explain.New(explain.Config{
 		Catalog: s.generations, Identity: s.installation.Identity, Chains: s.currentChains, Open: s.openUnverified,
 		Records: s.engines.records, Log: explainedLog{source{s.engines.log}}, Newest: s.explainedState,
 		DeadLetters: func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
 			return s.deadLetters.List(ctx, tenant, f, false)
 		},
-	})}
+	})
+	return explainedEvents{s.explained, s.installation.ID, memory}
 }
 
 // explainedState returns the newest publication, or the error with which queries are refused too.
@@ -77,8 +78,9 @@ func (l explainedLog) Get(ctx context.Context, partition int, seq uint64) ([]byt
 
 // explainedEvents serves events and explanations to the API.
 type explainedEvents struct {
-	store  *explain.Store
-	memory *query.Budget
+	store        *explain.Store
+	installation string
+	memory       *query.Budget
 }
 
 func (e explainedEvents) List(ctx context.Context, q query.EventSelection) (*openapi.EventPage, error) {
@@ -103,7 +105,7 @@ func (e explainedEvents) Explain(ctx context.Context, tenant, src, id string,
 }
 
 func (e explainedEvents) Receipt(ctx context.Context, receipt string) (*openapi.Receipt, error) {
-	places, err := ingest.DecodeReceipt(receipt)
+	places, err := ingest.DecodeReceipt(receipt, e.installation)
 	if err != nil {
 		return nil, &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidRequest, Field: "receipt",
 			Detail: err.Error()}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"recount/batch/deadletters"
+	"recount/batch/explain"
 	"recount/batch/iceberg"
 	"recount/batch/landing"
 	"recount/batch/publish"
@@ -93,6 +94,7 @@ type Server struct {
 	tables      *iceberg.Writer // nil unless this process writes the Iceberg tables
 	batch       *batchview.Views
 	api         *api.API
+	explained   *explain.Store
 	auditor     *jobs.Auditor
 	grader      *scores.Grader // nil unless this process has both the batch and the speed role
 	scheduler   *jobs.Scheduler

@@ -41,6 +41,8 @@ const (
 	QueryTooLarge           Code = "query_too_large"
 	TooManyQueries          Code = "too_many_queries"
 	QueryTimeout            Code = "query_timeout"
+	NotReached              Code = "not_reached"       // no answer had what min_through asks for in time
+	TooStale                Code = "too_stale"         // no answer was as new as max_staleness asks in time
 	StatementRefused        Code = "statement_refused" // SQL that no statement may have
 	SQLUnavailable          Code = "sql_unavailable"   // this server's configuration has no place to run SQL
 )
@@ -117,7 +119,7 @@ var Codes = []Code{
 	VerifyRunning,
 	Unauthorized, Forbidden, RateLimited, UnknownDeadLetter, ExpiredDeadLetter, ReplayUnavailable, CrossOrigin,
 	TooManyConnections, HTTPVersionNotSupported, UnknownEventType, InvalidDeclaration, CatalogConflict,
-	PreconditionFailed, CatalogUnavailable, StatementRefused, SQLUnavailable,
+	PreconditionFailed, CatalogUnavailable, StatementRefused, SQLUnavailable, NotReached, TooStale,
 }
 
 // RetryEvent reports whether an event that was rejected with the code may be accepted

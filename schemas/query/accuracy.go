@@ -38,6 +38,9 @@ type Accuracy struct {
 	Range *Range `json:"range,omitempty"`
 	// PreviousRange is the earlier range that the answer is compared with. It is nil without compare.
 	PreviousRange *Range `json:"previous_range,omitempty"`
+	// LiveIncluded says whether the answer has what came after the publication, as far as Through. It is nil unless the
+	// query has as_of: the answer is the same for ever if it is false.
+	LiveIncluded *bool `json:"live_included,omitempty"`
 	// Truncated says that the limit cut off rows.
 	Truncated bool `json:"truncated"`
 	// Holes are the messages below Cut that an operator gave up, because the log had lost them (C7). Their

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -67,6 +68,11 @@ type Query struct {
 	Totals      bool        `json:"totals,omitempty"`     // also return the measures of all groups together
 	Explain     bool        `json:"explain,omitempty"`
 
+	// MinThrough, MaxStaleness and Wait say what an answer must have, and how long to wait for it: lengths like 5s.
+	MinThrough   *MinThrough `json:"min_through,omitempty"`
+	MaxStaleness string      `json:"max_staleness,omitempty"`
+	Wait         string      `json:"wait,omitempty"`
+
 	Widened bool `json:"-"` // the range is not the one that the query names word for word
 }
 
@@ -116,6 +122,9 @@ func Parse(body []byte, now time.Time) (*Query, error) {
 		To   any `json:"to"`
 	}{Query: &q}
 	if err := d.Decode(&members); err != nil {
+		if wrong := (*Error)(nil); errors.As(err, &wrong) { // MinThrough has found it.
+			return nil, wrong
+		}
 		msg := strings.TrimPrefix(err.Error(), "json: ")
 		field := "query"
 		if quoted, ok := strings.CutPrefix(msg, "unknown field "); ok { // The library has no type for it.
@@ -361,6 +370,12 @@ func (q *Query) defaults() error {
 		return invalid("mode", "unknown %q; use merged, exact or live", q.Mode)
 	case !q.From.IsZero() && q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
 		return invalid("from", "from and to lie between the years 1970 and 2261")
+	}
+	if _, _, err := q.StalenessLimit(); err != nil {
+		return err
+	}
+	if _, err := q.Patience(math.MaxInt64); err != nil {
+		return err
 	}
 	return q.checkLimit()
 }

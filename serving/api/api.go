@@ -22,6 +22,8 @@ import (
 
 // Answerer answers queries. *reader.Reader implements it.
 type Answerer interface {
+	// Await waits for what the query's min_through and max_staleness ask for, at most so long.
+	Await(ctx context.Context, q *query.Query, tenant string, patience time.Duration) error
 	Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error)
 	AnswerAll(ctx context.Context, queries []*query.Query, tenant string) (*reader.Answers, error)
 }
@@ -131,6 +133,9 @@ type Parts struct {
 	NoSQL string
 	// Grade returns the newest grade, or nil if there is none. It may be nil.
 	Grade func() *openapi.Scores
+	// MinThrough sets Next of what a query waits for. It returns a *query.Error for what no answer will ever cover. If
+	// it is nil, such queries are refused.
+	MinThrough func(ctx context.Context, m *query.MinThrough) error
 	// Admit counts queries of a tenant against its rate. If the rate is used up, it returns how
 	// long to wait instead. A nil Admit allows any rate.
 	Admit func(tenant string, queries int) (wait time.Duration)
@@ -155,6 +160,7 @@ type API struct {
 	cfg   Config
 	parts Parts
 	gate  *gate
+	lobby *lobby
 	// large has a token for each large body that is being read or parsed.
 	large   chan struct{}
 	codings []*coding
@@ -178,7 +184,8 @@ func New(cfg Config, p Parts) (*API, error) {
 	}
 	g := newGate(cfg)
 	a := &API{cfg: cfg, parts: p, gate: g, large: make(chan struct{}, cfg.MaxConcurrent),
-		metrics: newMetrics(p.Registerer, g), codings: newCodings()}
+		codings: newCodings(), lobby: newLobby(cfg.Fair)}
+	a.metrics = newMetrics(p.Registerer, g, a.lobby)
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
 		{"/v1/queries", map[string]handler{http.MethodPost: a.postQueries}},

@@ -188,8 +188,10 @@ func decodeProblem(t testing.TB, res *http.Response, body string) problem.Proble
 	return p
 }
 
-// answerFunc is an Answerer.
+// answerFunc is an Answerer that waits for nothing.
 type answerFunc func(ctx context.Context) (*merge.Answer, error)
+
+func (f answerFunc) Await(context.Context, *query.Query, string, time.Duration) error { return nil }
 
 func (f answerFunc) Answer(ctx context.Context, _ *query.Query, _ string) (*merge.Answer, error) {
 	return f(ctx)

@@ -13,9 +13,10 @@ import (
 type metrics struct {
 	seconds *prometheus.HistogramVec
 	rows    prometheus.Histogram
+	unmet   *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer, g *gate) *metrics {
+func newMetrics(r prometheus.Registerer, g *gate, l *lobby) *metrics {
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "recount_query_seconds",
@@ -26,9 +27,16 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 			Name: "recount_query_rows", Help: "Number of rows in an answer.",
 			Buckets: prometheus.ExponentialBuckets(1, 10, 7),
 		}),
+		unmet: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "recount_query_unmet_total",
+			Help: "Queries whose min_through or max_staleness no answer met in time, by which of the two.",
+		}, []string{"asked"}),
 	}
 	if r != nil {
-		r.MustRegister(m.seconds, m.rows,
+		r.MustRegister(m.seconds, m.rows, m.unmet,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_awaiting",
+				Help: "Queries that wait for what min_through or max_staleness asks for. They hold no place."},
+				func() float64 { return float64(l.count()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run now."},
 				func() float64 {
 					running, _ := g.count()

@@ -30,6 +30,7 @@ var queryParameters = map[string]bool{
 	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
 	"group_by": true, "order_by": true, "where": true, "having": true, "format": false,
 	"compare": false, "cumulative": false, "rolling": false,
+	"min_through": true, "max_staleness": false, "wait": false,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. Resolve refuses names that
@@ -47,6 +48,7 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
 		Compare: query.Compare(values.Get("compare")), Cumulative: p.bool("cumulative"), Rolling: values.Get("rolling"),
 	}
+	p.setFreshness(q)
 	q.Where = p.conditions("where", query.ParseWhere)
 	q.Having = p.conditions("having", query.ParseHaving)
 	p.setRange(q, now)
@@ -90,6 +92,19 @@ func (p *parameters) list(name string) []string {
 		out = append(out, strings.Split(v, ",")...)
 	}
 	return out
+}
+
+// setFreshness reads what the query demands of its answer.
+func (p *parameters) setFreshness(q *query.Query) {
+	q.MaxStaleness = p.values.Get("max_staleness")
+	q.Wait = p.values.Get("wait")
+	if !p.values.Has("min_through") {
+		return
+	}
+	var err error
+	if q.MinThrough, err = query.ParseMinThrough(p.list("min_through")); err != nil {
+		p.fail(err)
+	}
 }
 
 // setRange reads from and to in the query's time zone.

@@ -48,6 +48,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	switch {
+	case p.Code == problem.NotReached || p.Code == problem.TooStale: // The client has asked to be told.
+		a.parts.Logger.Debug("a query was not answered in time", "request_id", problem.RequestID(w), "error", err)
 	case p.Code == problem.NotReady: // Each start is so for a moment, and probes ask all the time.
 		a.parts.Logger.Info("not ready yet", "request_id", problem.RequestID(w), "reasons", p.Reasons)
 	case p.Status >= http.StatusInternalServerError:
@@ -97,6 +99,9 @@ func problemOf(err error) *problem.Problem {
 	var fill *merge.FillError
 	var tooMuch *query.TooMuchMemoryError
 	var side *reader.PublicationError
+	if p := problemOfUnmet(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.As(err, &p):
 		return p

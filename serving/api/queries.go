@@ -60,6 +60,9 @@ func (a *API) runQueries(w http.ResponseWriter, r *http.Request) error {
 		if s.errs[i] == nil {
 			s.errs[i] = checkExplain(q, f, principal)
 		}
+		if s.errs[i] == nil {
+			s.errs[i] = a.await(r.Context(), q, principal.Tenant)
+		}
 	}
 	return a.gatedFor(len(s.queries), func(w http.ResponseWriter, r *http.Request) error {
 		answers, err := a.answerSeveral(r, s, principal.Tenant)

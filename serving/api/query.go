@@ -101,6 +101,9 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, p
 	if err := checkExplain(q, f, principal); err != nil {
 		return err
 	}
+	if err := a.await(r.Context(), q, principal.Tenant); err != nil {
+		return err
+	}
 	return a.gated(func(w http.ResponseWriter, r *http.Request) error {
 		answer, err := a.parts.Answerer.Answer(r.Context(), q, principal.Tenant)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"recount/schemas/access"
 	"recount/schemas/deadletter"
@@ -43,6 +44,11 @@ func (a *asked) Changes(_ context.Context, _ *changes.Question, tenant string) (
 func (a *asked) List(_ context.Context, tenant string, _ deadletter.Filter) (deadletter.Page, error) {
 	a.record(tenant)
 	return deadletter.Page{}, nil
+}
+
+func (a *asked) Await(_ context.Context, _ *query.Query, tenant string, _ time.Duration) error {
+	a.record(tenant)
+	return nil
 }
 
 func (a *asked) Get(_ context.Context, tenant, _ string) (deadletter.Letter, error) {

@@ -81,6 +81,10 @@ type Config struct {
 	Definition func(ctx context.Context, view, digest string) (*catalog.Catalog, error)
 	// Live may be nil, which makes all partitions stale.
 	Live RealtimeViews
+	// Reach returns where the real-time views would end in an answer to a scan from a cut on: a live part without
+	// rows. It must be cheap, because waiting queries ask for it again and again. Its errors are those of Live.Scan. It
+	// may be nil, and queries of live parts then wait for nothing.
+	Reach func(scan *query.Scan, cut []position.Offset) (*query.LivePart, error)
 	// Known returns, for each partition, the sequence before which every message is known to be in the
 	// log, such as those that this process has acknowledged. An answer that ends earlier says so (Q6).
 	// It may be nil.
@@ -138,7 +142,8 @@ func New(c Config) (*Reader, error) {
 // close the answer.
 //
 // The errors are: *query.Error; query.ErrNoPublication, query.ErrCollected, query.ErrNoDefinition and
-// ErrNotInPublication (for as_of); ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive, ErrMissing and
+// ErrNotInPublication (for as_of); *query.ShortError and *query.StaleError (for min_through and max_staleness);
+// ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive, ErrMissing and
 // ErrPublications; *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and *query.TooMuchMemoryError; and
 // the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {

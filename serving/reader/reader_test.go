@@ -18,6 +18,9 @@ import (
 
 func (w *world) reader(t testing.TB) *Reader {
 	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w},
+		Reach: func(s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+			return speedLayer{w}.scan(s, cut), nil
+		},
 		Live: speedLayer{w}, Memory: query.NewBudget(1<<30, time.Second, false), CacheBytes: w.cacheBytes,
 		Now: func() time.Time { return start.Add(time.Second) }})
 	if err != nil {
@@ -46,9 +49,19 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 			q.AsOf = &n
 		}
 		w.chooseOverTime(q)
+		minimum := w.minThrough()
+		if !w.noMinThrough {
+			q.MinThrough = minimum
+		}
+		if err := r.Await(t.Context(), q, "default", 0); err != nil && !expected(err) {
+			return fmt.Errorf("seed %d: unexpected error of Await: %w", seed, err)
+		}
 		a, err := r.Answer(t.Context(), q, "default")
 		if err == nil {
 			a.Close()
+			if err := w.see(minimum, a.Accuracy.Through); err != nil {
+				return fmt.Errorf("seed %d: mode %s: %w", seed, q.Mode, err)
+			}
 		}
 		if n := held(r); n != 0 {
 			return fmt.Errorf("%d bytes are held after an answer with the error %w", n, err)
@@ -81,6 +94,9 @@ func (w *world) query() *query.Query {
 }
 
 func expected(err error) bool {
+	if wrong := (*query.Error)(nil); isUnmet(err) || errors.As(err, &wrong) && wrong.Field == "min_through" {
+		return true
+	}
 	return slices.ContainsFunc([]error{ErrBatch, ErrLive, ErrRestarts, ErrLost, ErrNotPublished, query.ErrNoPublication,
 		query.ErrCollected},
 		func(e error) bool { return errors.Is(err, e) })
@@ -190,7 +206,8 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]func(*world){
 		"Q1 one pin": func(w *world) { w.repin = true }, "Q3 guard": func(w *world) { w.noGuard = true },
-		"S4 base": func(w *world) { w.noBase = true },
+		"S4 base":        func(w *world) { w.noBase = true },
+		"Q7 min_through": func(w *world) { w.noMinThrough = true },
 	} {
 		caught := false
 		for seed := uint64(0); seed < 1500 && !caught; seed++ {

@@ -35,7 +35,7 @@ type Result struct {
 // close the answers.
 //
 // A result has an error that is about its query alone: *query.Error, query.ErrNoDefinition, ErrNotInPublication,
-// ErrNotPublished, *batchview.LimitError or *merge.FillError. After any other error of Answer no query has an answer.
+// ErrNotPublished, *batchview.LimitError, *merge.FillError, *query.ShortError or *query.StaleError. After any other error of Answer no query has an answer.
 func (r *Reader) AnswerAll(ctx context.Context, queries []*query.Query, tenant string) (*Answers, error) {
 	var asked []query.Query
 	var names []string
@@ -116,6 +116,9 @@ func (a *attempt) run(ctx context.Context, queries []*query.Query) error {
 	if err := a.reader.askLive(ctx, withEarlier(a.open()), a.state, a.last); err != nil {
 		return err
 	}
+	if err := a.each(func(i *inquiry) error { return a.reader.checkFresh(i.query, i.scan, a.state, i.live) }); err != nil {
+		return err
+	}
 	if failpoint.Off(failpoint.Q1) {
 		if err := a.pin(ctx); err != nil {
 			return err
@@ -156,7 +159,7 @@ func isAboutQuery(err error) bool {
 	var wrong *query.Error
 	var limit *batchview.LimitError
 	var fill *merge.FillError
-	return errors.As(err, &wrong) || errors.As(err, &limit) || errors.As(err, &fill) ||
+	return isUnmet(err) || errors.As(err, &wrong) || errors.As(err, &limit) || errors.As(err, &fill) ||
 		errors.Is(err, ErrNotPublished) || errors.Is(err, ErrNotInPublication) || errors.Is(err, query.ErrNoDefinition)
 }
 
@@ -215,6 +218,10 @@ func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 func (a *attempt) accuracy(i *inquiry) query.Accuracy {
 	accuracy := a.reader.accuracy(a.state, i.live, i.known)
 	i.query.SetRanges(i.scan, &accuracy)
+	if i.query.AsOf != nil {
+		hasLive := i.query.Mode != query.Exact && len(i.live.Stale) < len(a.state.H)
+		accuracy.LiveIncluded = &hasLive
+	}
 	if i.query.Mode != query.Live && a.state.Publication != nil {
 		accuracy.Holes = a.state.Publication.Holes
 		accuracy.FilledFrom = filledFrom(a.state, i.asked, i.first().scan)
@@ -288,9 +295,6 @@ func (r *Reader) takeLive(ctx context.Context, i *inquiry, result query.LiveResu
 	}
 	r.metrics.stale.Inc()
 	r.Logger.Warn("a query is answered without the speed layer", "view", i.scan.View.Name, "error", result.Err)
-	i.live = &query.LivePart{Through: slices.Clone(state.H)}
-	for p := range state.H {
-		i.live.Stale = append(i.live.Stale, p)
-	}
+	i.live = nothingLive(state)
 	return nil
 }

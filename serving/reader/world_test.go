@@ -42,6 +42,11 @@ type world struct {
 	noBase bool
 	// repin turns off Q1: the speed layer answers from the newest cut instead of the pinned cut.
 	repin bool
+	// noMinThrough hides min_through from the reader.
+	noMinThrough bool
+	// client is what a client has seen, by partition: the ends of answers, and of messages that were acknowledged to
+	// it.
+	client [2]uint64
 	// cacheBytes is the reader's cache.
 	cacheBytes int64
 }

@@ -15,6 +15,7 @@ type answer struct {
 	accepted   int
 	rejected   []rejectedEvent
 	places     []Place
+	name       []byte // of the installation, in receipts
 	deadLetter string // name of the dead letter that holds the whole request
 	discovered []byte // event types that the request has declared, as JSON with commas between them
 }
@@ -55,7 +56,7 @@ func (a *answer) appendJSON(b []byte) []byte {
 	}
 	b = append(b, `],"receipt":"`...)
 	if len(a.places) > 0 {
-		b = appendReceipt(b, a.places)
+		b = appendReceipt(b, a.name, a.places)
 	}
 	b = append(b, '"')
 	if len(a.discovered) > 0 {
@@ -79,6 +80,7 @@ func appendText(dst []byte, s string) []byte { return appendString(dst, []byte(s
 
 // writeAnswer sends the answer.
 func (s *Server) writeAnswer(w http.ResponseWriter, q *request, a answer) {
+	a.name = s.name
 	if a.problem != nil {
 		q.answerBuffer = a.appendJSON(q.answerBuffer[:0])
 		s.writeProblem(w, a.problem, q.answerBuffer)

@@ -163,6 +163,8 @@ func (c Config) Validate() error {
 
 // Options are what the process passes in. Each may be zero.
 type Options struct {
+	// Installation is the id of the installation, which receipts name.
+	Installation string
 	// Epochs has the epoch of each partition (L5), which receipts name. Nil means that all are 0.
 	Epochs []uint32
 	// Admit counts bytes or events for the rates of a tenant, or returns how long the tenant has to

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -18,7 +20,12 @@ type Place struct {
 }
 
 const (
-	receiptVersion = 1
+	// unnamedReceipts is the version of receipts that do not name their installation. Older programs wrote them.
+	unnamedReceipts = 1
+	receiptVersion  = 2
+	// nameBytes is how many bytes of the digest of an installation's id a receipt has. Two installations have the
+	// same ones once in four billion.
+	nameBytes = 4
 	// maxReceipt is the longest receipt that is decoded, in characters.
 	maxReceipt = 1 << 20
 )
@@ -26,11 +33,17 @@ const (
 // ErrReceipt is wrapped by every error of DecodeReceipt.
 var ErrReceipt = errors.New("not a receipt")
 
-// appendReceipt appends the token for places to dst: the version byte and five varints for each
-// place, as base64url without padding.
-func appendReceipt(dst []byte, places []Place) []byte {
-	b := make([]byte, 1, 1+16*len(places))
-	b[0] = receiptVersion
+// nameOf returns the bytes by which receipts name an installation.
+func nameOf(installation string) []byte {
+	digest := sha256.Sum256([]byte(installation))
+	return digest[:nameBytes]
+}
+
+// appendReceipt appends the token for places to dst: the version byte, the installation's name and five varints for
+// each place, as base64url without padding.
+func appendReceipt(dst, name []byte, places []Place) []byte {
+	b := append(make([]byte, 0, 1+nameBytes+16*len(places)), receiptVersion)
+	b = append(b, name...)
 	for _, p := range places {
 		b = binary.AppendUvarint(b, uint64(p.Partition))
 		b = binary.AppendUvarint(b, uint64(p.Epoch))
@@ -41,8 +54,9 @@ func appendReceipt(dst []byte, places []Place) []byte {
 	return base64.RawURLEncoding.AppendEncode(dst, b)
 }
 
-// DecodeReceipt returns the places that a receipt names. Errors wrap ErrReceipt.
-func DecodeReceipt(token string) ([]Place, error) {
+// DecodeReceipt returns the places that a receipt of an installation names. Errors wrap ErrReceipt. An empty id accepts
+// receipts of all installations.
+func DecodeReceipt(token, installation string) ([]Place, error) {
 	if len(token) > maxReceipt {
 		return nil, fmt.Errorf("%w: it has %d characters; a receipt has at most %d", ErrReceipt, len(token), maxReceipt)
 	}
@@ -50,11 +64,23 @@ func DecodeReceipt(token string) ([]Place, error) {
 	if err != nil || len(b) == 0 {
 		return nil, fmt.Errorf("%w: it is empty or not base64url", ErrReceipt)
 	}
-	if b[0] != receiptVersion {
-		return nil, fmt.Errorf("%w: it has version %d; this program reads version %d", ErrReceipt, b[0], receiptVersion)
+	version := b[0]
+	b = b[1:]
+	switch {
+	case version != receiptVersion && version != unnamedReceipts:
+		return nil, fmt.Errorf("%w: it has version %d; this program reads versions %d and %d", ErrReceipt, version,
+			unnamedReceipts, receiptVersion)
+	case version == unnamedReceipts:
+	case len(b) < nameBytes:
+		return nil, fmt.Errorf("%w: it is cut off", ErrReceipt)
+	default:
+		if installation != "" && !bytes.Equal(b[:nameBytes], nameOf(installation)) {
+			return nil, fmt.Errorf("%w: it is of another installation; ask the server that gave it", ErrReceipt)
+		}
+		b = b[nameBytes:]
 	}
 	var places []Place
-	for b = b[1:]; len(b) > 0; {
+	for len(b) > 0 {
 		var v [5]uint64
 		for i := range v {
 			n := 0

@@ -16,22 +16,42 @@ func TestReceipt(t *testing.T) {
 				Seq:   rapid.Uint64().Draw(t, "s"),
 				First: rapid.IntRange(0, 1<<20).Draw(t, "f"), Count: rapid.IntRange(0, 1<<20).Draw(t, "c")}
 		})).Draw(t, "places")
-		got, err := DecodeReceipt(string(appendReceipt(nil, want)))
+		got, err := DecodeReceipt(string(appendReceipt(nil, nameOf("here"), want)), "here")
 		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want) {
 			t.Fatalf("got %v, %v, want %v", got, err, want)
 		}
 	})
-	for _, bad := range []string{"", "!", "Ag", "AQE", "AQEBAQEB_", string(appendReceipt(nil, []Place{{Seq: 1}}))[:5]} {
-		if p, err := DecodeReceipt(bad); !errors.Is(err, ErrReceipt) {
+	whole := string(appendReceipt(nil, nameOf("here"), []Place{{Seq: 1}}))
+	elsewhere := string(appendReceipt(nil, nameOf("there"), []Place{{Seq: 1}}))
+	for _, bad := range []string{"", "!", "Ag", "Agxx", "AwE", "AQE", "AQEBAQEB_", whole[:5], whole[:10], elsewhere} {
+		if p, err := DecodeReceipt(bad, "here"); !errors.Is(err, ErrReceipt) {
 			t.Errorf("%q: got %v, %v", bad, p, err)
+		}
+	}
+	if _, err := DecodeReceipt(elsewhere, ""); err != nil {
+		t.Errorf("a receipt of any installation: %v", err)
+	}
+}
+
+// TestReceiptFormat: the bytes of both versions are frozen.
+func TestReceiptFormat(t *testing.T) {
+	t.Parallel()
+	want := []Place{{Partition: 0, Epoch: 1, Seq: 6, First: 0, Count: 2}}
+	if got := string(appendReceipt(nil, nameOf("here"), want)); got != "AvzskVAAAQYAAg" {
+		t.Errorf("got %s", got)
+	}
+	for _, token := range []string{"AQABBgAC", "AvzskVAAAQYAAg"} {
+		if got, err := DecodeReceipt(token, "here"); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("%s: got %v, %v, want %v", token, got, err, want)
 		}
 	}
 }
 
 func FuzzDecodeReceipt(f *testing.F) {
-	f.Add(string(appendReceipt(nil, []Place{{1, 2, 3, 4, 5}})))
+	f.Add(string(appendReceipt(nil, nameOf("here"), []Place{{1, 2, 3, 4, 5}})))
+	f.Add("AQABBgAC")
 	f.Fuzz(func(t *testing.T, token string) {
-		if places, err := DecodeReceipt(token); err == nil && len(places) > len(token) {
+		if places, err := DecodeReceipt(token, "here"); err == nil && len(places) > len(token) {
 			t.Errorf("got %d places from %d characters", len(places), len(token))
 		}
 	})

@@ -44,7 +44,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		placed := 0
 		if r.Receipt != "" {
-			places, err := DecodeReceipt(r.Receipt)
+			places, err := DecodeReceipt(r.Receipt, "")
 			if err != nil {
 				t.Fatal(err)
 			}

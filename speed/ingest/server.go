@@ -25,6 +25,7 @@ type Server struct {
 	cfg          Config
 	catalog      catalog.Source
 	look         func(context.Context) error // Options.Look
+	name         []byte                      // of the installation, in receipts
 	declared     atomic.Pointer[declared]    // of the newest catalog that current was called with
 	declaring    sync.Mutex                  // held while declared is replaced
 	epochs       []uint32
@@ -59,7 +60,7 @@ func New(cfg Config, c catalog.Source, partitions int, log Log, opts Options) (*
 	}
 	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, rateLimit: opts.Admit,
 		spread: opts.Spread, bucket: c.Catalog().Bucket, catalog: c, look: opts.Look,
-		acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
+		acknowledged: opts.Acknowledged, process: rand.Text()[:12], name: nameOf(opts.Installation)}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
 	}

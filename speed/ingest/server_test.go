@@ -41,7 +41,7 @@ func TestConcurrentRequests(t *testing.T) {
 					body += flight((c*requests+r)*events+e) + "\n" + `{"type":"none"}` + "\n"
 				}
 				got := post(t, s, body, "Content-Type", ndjson)
-				places, err := DecodeReceipt(got.Receipt)
+				places, err := DecodeReceipt(got.Receipt, "")
 				if err != nil || got.Accepted != events || len(got.Rejected) != events {
 					t.Errorf("got %d accepted, %d rejected, receipt: %v", got.Accepted, len(got.Rejected), err)
 				}

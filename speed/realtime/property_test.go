@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
@@ -185,6 +186,13 @@ func (w *world) check() {
 	if err != nil {
 		w.Fatalf("cut %v, base %v: %v", cut, w.floor, err)
 	}
+	rows := live.Part
+	live.Part = nil
+	reached, err := w.views.Reach(s, cut)
+	if diff := cmp.Diff(live, reached, cmpopts.EquateErrors()); diff != "" || err != nil {
+		w.Fatalf("Reach: %v, (-scan +reach)\n%s", err, diff)
+	}
+	live.Part = rows
 	for p, part := range w.views.partitions {
 		expired := cut[p].Seq <= part.next && cut[p].Seq < w.floor[p].Seq
 		stale := expired || cut[p].Seq > part.next

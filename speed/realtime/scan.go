@@ -27,6 +27,26 @@ func (v *Views) ScanAll(ctx context.Context, scans []*query.Scan, cut []position
 	return v.scanAll(ctx, scans, cut, nil)
 }
 
+// Reach returns how far a scan from the cut on would come: its part without rows. It takes no longer for more events.
+// Errors are those of Scan.
+func (v *Views) Reach(s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+	if len(cut) != len(v.partitions) {
+		return nil, fmt.Errorf("reach of real-time views: %d offsets in the cut for %d partitions", len(cut),
+			len(v.partitions))
+	}
+	view := viewKey{s.View.Name, s.Digest}
+	if v.find(view) == nil {
+		return nil, fmt.Errorf("reach of real-time view %s, digest %s: %w", s.View.Name, s.Digest, query.ErrViewNotReady)
+	}
+	live := &query.LivePart{}
+	for i, p := range v.partitions {
+		p.mu.RLock()
+		p.reach(view, scanRange{from: cut[i]}, live)
+		p.mu.RUnlock()
+	}
+	return live, nil
+}
+
 // ScanBetween answers for the messages [from, to) of every partition, to compare the answer with batch's
 // answer for the same messages (A2). Both offsets must be boundaries. A partition that has not reached
 // its end is stale. The errors are those of Scan, and those with which a partition refuses its range.
@@ -154,24 +174,38 @@ func (p *partition) scanTails(scanners []*scanner, r scanRange, results []query.
 // scanTail records the partition's state in live, adds the open segment to sc if it is in the range, and
 // returns the closed segments of the range. A partition that gives nothing leaves sc as it is. mu must be held.
 func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*segment {
-	view := p.plan.find(viewKey{sc.view.view.Name, sc.view.digest})
+	view, segments := p.reach(viewKey{sc.view.view.Name, sc.view.digest}, r, live)
+	if view == nil {
+		return nil
+	}
+	sc.enterPlan(view)
+	if n := len(segments); n > 0 && segments[n-1] == p.open {
+		sc.addSegment(p.open)
+		segments = segments[:n-1]
+	}
+	return segments
+}
+
+// reach records the partition's state in live, and returns the view with the segments of the range. The view is nil
+// where the partition gives nothing. mu must be held.
+func (p *partition) reach(k viewKey, r scanRange, live *query.LivePart) (*viewPlan, []*segment) {
+	view := p.plan.find(k)
 	if p.isStale(r) || view == nil { // A partition that does not count the view yet gives nothing of it.
 		if failpoint.Off(failpoint.Q2) {
 			live.Through = append(live.Through, position.Offset{Epoch: r.from.Epoch, Seq: p.next})
-			return nil
+			return nil, nil
 		}
 		live.Stale = append(live.Stale, p.id)
 		live.Through = append(live.Through, r.from)
-		return nil
+		return nil, nil
 	}
 	segments, through, err := p.segmentsIn(r)
 	if err != nil {
 		live.Stale = append(live.Stale, p.id)
 		live.Through = append(live.Through, r.from)
 		live.Refused = append(live.Refused, query.Refusal{Partition: p.id, Err: err})
-		return nil
+		return nil, nil
 	}
-	sc.enterPlan(view)
 	for _, s := range segments {
 		live.Pending += s.events
 		live.Appended = max(live.Appended, s.appended)
@@ -180,11 +214,7 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*
 	if r.to == nil && p.logEnd.lags(through) {
 		live.Lagging = append(live.Lagging, p.id)
 	}
-	if n := len(segments); n > 0 && segments[n-1] == p.open {
-		sc.addSegment(p.open)
-		segments = segments[:n-1]
-	}
-	return segments
+	return view, segments
 }
 
 // isStale reports whether the partition must give nothing. If the cut is of a later epoch, the messages

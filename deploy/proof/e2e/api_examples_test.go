@@ -19,7 +19,8 @@ var (
 	// apiExample is a request and the answer after it: the request, the status and the answer's body.
 	apiExample = regexp.MustCompile("(?s)```http\n((?:GET|POST|PUT|DELETE) .*?)\n```\n\n```http\n" +
 		"HTTP/1.1 (\\d+) (.*?)```")
-	deadLetter = regexp.MustCompile(`"dead_letter": ?"([^"]+)"`)
+	// madeName is a name that is another one in each run: of a dead letter, or of positions in the log.
+	madeName = regexp.MustCompile(`"(?:dead_letter|receipt)": ?"([^"]+)"`)
 )
 
 // TestAPIExamples sends the requests of serving/API.md to a server with the configuration of that
@@ -60,7 +61,7 @@ func playExamples(t *testing.T, text, configuration string) {
 	}
 	dir := t.TempDir()
 	s := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), configuration), "127.0.0.1:0")
-	var names []string // the names of dead letters on the page, each with the name in this run
+	var names []string // the made names on the page, each with the name in this run
 	for _, e := range examples {
 		request := strings.NewReplacer(names...).Replace(e[1])
 		var body string
@@ -70,8 +71,11 @@ func playExamples(t *testing.T, text, configuration string) {
 		}); err != nil {
 			t.Errorf("%s\n%v", request, err)
 		}
-		if shown := deadLetter.FindStringSubmatch(e[3]); shown != nil {
-			names = append(names, shown[1], deadLetter.FindStringSubmatch(body)[1])
+		got := madeName.FindAllStringSubmatch(body, -1)
+		for i, shown := range madeName.FindAllStringSubmatch(e[3], -1) {
+			if i < len(got) {
+				names = append(names, shown[1], got[i][1])
+			}
 		}
 	}
 	s.stop(t)

@@ -85,7 +85,7 @@ func (d *director) recordReceipt(receipt string) error {
 	if receipt == "" {
 		return nil
 	}
-	places, err := ingest.DecodeReceipt(receipt)
+	places, err := ingest.DecodeReceipt(receipt, "")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range places {
