@@ -26,7 +26,7 @@ type queryCmd struct {
 	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
 	Derived     []string     `short:"d" sep:"none" help:"Like \"ratio = clicks / views\", from measures."`
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
-	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
+	Granularity string       `default:"all" help:"Width of windows: all, or like 15m, 1h, 1mo."`
 	TimeZone    string       `help:"IANA time zone of the windows; when empty, UTC."`
 	Where       []string     `short:"w" sep:"none" help:"Conditions, like \"page in (/, /a) and not (status >= 500)\"."`
 	Having      []string     `sep:"none" help:"Conditions on measures, like \"views > 10\"."`

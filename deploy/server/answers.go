@@ -40,7 +40,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 		Declarations: s.declarations(),
 		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(rc.Memory),
 		MinThrough: s.setMinThrough,
-		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
+		Now:        failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		OnRequest: s.cfg.Jobs.Recompute == "", Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
 	}
 	if s.ingest != nil {
