@@ -42,6 +42,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 		MinThrough: s.setMinThrough,
 		Now:        failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		OnRequest: s.cfg.Jobs.Recompute == "", Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
+		Version: Version(),
 	}
 	if s.ingest != nil {
 		parts.Ingest = s.ingest.Handler()

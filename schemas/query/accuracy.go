@@ -32,7 +32,7 @@ type Accuracy struct {
 	// a part that lags the log by more than speed.max_lag.
 	StalePartitions []int `json:"stale_partitions"`
 	// LagMS is the age of the newest event in the answer's live range or, without one, of the
-	// publication. It is nil before the first publication and event.
+	// publication. It is nil before the first publication and event, and in mode exact, whose answers do not change.
 	LagMS *int64 `json:"lag_ms"`
 	// Range is what the answer covers. It is nil if the query names the same range in RFC 3339.
 	Range *Range `json:"range,omitempty"`

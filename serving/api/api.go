@@ -25,6 +25,8 @@ type Answerer interface {
 	// Await waits for what the query's min_through and max_staleness ask for, at most so long.
 	Await(ctx context.Context, q *query.Query, tenant string, patience time.Duration) error
 	Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error)
+	// Identity names all that an answer is a function of (merge.Answer), without answering.
+	Identity(ctx context.Context, q *query.Query, tenant string) (string, error)
 	AnswerAll(ctx context.Context, queries []*query.Query, tenant string) (*reader.Answers, error)
 }
 
@@ -145,6 +147,8 @@ type Parts struct {
 	Checks []Check
 	// NeedsRestart returns why only a restart of the process helps, or nil. It may be nil.
 	NeedsRestart func() error
+	// Version is that of the program.
+	Version string
 	// Cap returns the cap of a dimension, or nil if it has none or none is known. It may be nil.
 	Cap func(tenant, event, dimension string) *openapi.Cap
 	// Now may be nil, which means time.Now. Times such as today are those of Now.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,11 +36,14 @@ type layers struct {
 	below int
 	fill  *record.Fill // of the view flights
 	err   error
+
+	digest string       // of the publication
+	scans  atomic.Int64 // of the batch layer
 }
 
 func (l *layers) state() *record.State {
 	c := oracle.Catalog()
-	return &record.State{N: 17, H: []position.Offset{{Seq: 3}}, Digest: "d17",
+	return &record.State{N: 17, H: []position.Offset{{Seq: 3}}, Digest: cmp.Or(l.digest, "d17"),
 		Publication: &record.Publication{N: 17, Created: start, Events: 2, Code: "test"},
 		Views: map[string]record.ViewState{"flights": {Digest: c.Digest(c.Views["flights"]),
 			Fill: l.fill, Buckets: []record.BucketVersion{{Bucket: start.UnixMicro(), Ver: 4, Rows: 2, Checksum: 9}}}},
@@ -74,6 +79,7 @@ func (l *layers) StateAt(_ context.Context, n uint64) (*record.State, error) {
 type batch struct{ *layers }
 
 func (b batch) Scan(_ context.Context, _ *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+	b.scans.Add(1)
 	return oracle.Part(scan, b.events[:b.below], oracle.Batch), nil
 }
 
@@ -196,6 +202,8 @@ func (f answerFunc) Await(context.Context, *query.Query, string, time.Duration) 
 func (f answerFunc) Answer(ctx context.Context, _ *query.Query, _ string) (*merge.Answer, error) {
 	return f(ctx)
 }
+
+func (f answerFunc) Identity(context.Context, *query.Query, string) (string, error) { return "", nil }
 
 func (f answerFunc) AnswerAll(ctx context.Context, queries []*query.Query, _ string) (*reader.Answers, error) {
 	answers := &reader.Answers{}

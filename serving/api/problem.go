@@ -57,6 +57,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 			"error", err)
 	}
 	w.Header().Del("Recount-Accuracy")
+	w.Header().Del("ETag")
 	problem.Write(w, p)
 }
 

@@ -76,43 +76,54 @@ func (a *API) observeQuery(w http.ResponseWriter, r *http.Request,
 	status := http.StatusOK
 	q, parameters, err := parse()
 	if err == nil {
-		err = a.runQuery(w, r, q, parameters)
+		status, err = a.runQuery(w, r, q, parameters)
 		mode = q.Mode
 	}
-	switch {
-	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
-		status = statusClientGone
-	case err != nil:
-		status = problemOf(err).Status
+	if err != nil || r.Context().Err() != nil {
+		status = statusOf(r, err)
 	}
 	a.metrics.observe(mode, status, began)
 	return err
 }
 
-func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, parameters string) error {
+// runQuery answers a query with the status 200, or 304 if the client has the answer.
+func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, parameters string) (int, error) {
+	status := http.StatusOK
 	principal, ok := access.FromContext(r.Context())
 	if !ok {
-		return errNoPrincipal
+		return status, errNoPrincipal
 	}
 	f, err := chooseFormat(r, parameters, formats)
 	if err != nil {
-		return err
+		return status, err
 	}
 	if err := checkExplain(q, f, principal); err != nil {
-		return err
+		return status, err
 	}
 	if err := a.await(r.Context(), q, principal.Tenant); err != nil {
-		return err
+		return status, err
 	}
-	return a.gated(func(w http.ResponseWriter, r *http.Request) error {
+	err = a.gated(func(w http.ResponseWriter, r *http.Request) error {
+		tag, isNotModified, err := a.isNotModified(r, q, f, principal.Tenant)
+		if err != nil {
+			return err
+		}
+		if isNotModified {
+			status = http.StatusNotModified
+			w.Header().Add("Vary", "Accept")
+			setCaching(w.Header(), tag)
+			w.WriteHeader(status)
+			return nil
+		}
 		answer, err := a.parts.Answerer.Answer(r.Context(), q, principal.Tenant)
 		if err != nil {
 			return err
 		}
 		defer answer.Close()
 		a.metrics.rows.Observe(float64(answer.Rows()))
-		return write(w, f, answer)
+		return write(w, f, answer, a.entityTag(r, answer.Identity, f))
 	})(w, r)
+	return status, err
 }
 
 // checkExplain refuses an explanation to who may not see the numbers of all tenants, and in a format without a place
@@ -132,14 +143,14 @@ func checkExplain(q *query.Query, f format, principal access.Principal) error {
 
 // write sends the answer. The accuracy and the totals are also sent as headers, for formats that have no place
 // for them.
-func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
+func write(w http.ResponseWriter, f format, answer *merge.Answer, tag string) error {
 	accuracy, err := json.Marshal(answer.Accuracy)
 	if err != nil {
 		return fmt.Errorf("encode accuracy: %w", err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", f.media)
-	h.Set("Cache-Control", "no-store")
+	setCaching(h, tag)
 	h.Add("Vary", "Accept")
 	h.Set("Recount-Accuracy", string(accuracy))
 	if answer.Totals != nil {

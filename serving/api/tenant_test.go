@@ -27,6 +27,11 @@ func (a *asked) Answer(_ context.Context, _ *query.Query, tenant string) (*merge
 	return &merge.Answer{}, nil
 }
 
+func (a *asked) Identity(_ context.Context, _ *query.Query, tenant string) (string, error) {
+	a.record(tenant)
+	return "", nil
+}
+
 func (a *asked) AnswerAll(_ context.Context, queries []*query.Query, tenant string) (*reader.Answers, error) {
 	a.record(tenant)
 	answers := &reader.Answers{}

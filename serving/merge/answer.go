@@ -22,6 +22,9 @@ type Answer struct {
 	// HasLive marks the rows with a live part. It is nil when no row has one.
 	HasLive  []bool
 	Accuracy query.Accuracy
+	// Identity names all that the answer is a function of: the same identity is the same answer. It is empty if the
+	// answer depends on the moment, too.
+	Identity string
 	// Explanation says how the query was answered. It is nil unless the query asks for it.
 	Explanation *query.Explanation
 	// Memory is what the answer holds until it is closed. It may be nil.

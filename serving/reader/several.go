@@ -165,19 +165,11 @@ func isAboutQuery(err error) bool {
 
 // prepare resolves a query by the pinned publication.
 func (a *attempt) prepare(ctx context.Context, i *inquiry) error {
-	c, err := a.reader.definition(ctx, i.asked, a.state)
-	if err != nil {
-		return err
-	}
-	scan, err := i.asked.Resolve(c, a.tenant)
+	scan, err := a.reader.resolve(ctx, i.asked, a.state, a.tenant)
 	if err != nil {
 		return err
 	}
 	scan.Memory = a.memory
-	if published := scan.Reads(a.state.Views[scan.View.Name].Digest); a.state.N > 0 && !published &&
-		i.asked.Mode != query.Live {
-		return fmt.Errorf("view %s, publication %d: %w", scan.View.Name, a.state.N, ErrNotPublished)
-	}
 	// It is read before the scan, so messages that arrive during the scan are not asked for.
 	i.known = a.reader.known(ctx, i.asked)
 	ends := ends{reader: a.reader, query: i.asked, state: a.state, known: i.known, last: a.last}
@@ -187,6 +179,23 @@ func (a *attempt) prepare(ctx context.Context, i *inquiry) error {
 		i.earlier = &inquiry{asked: i.asked, query: i.query, scan: i.scan.Earlier()}
 	}
 	return err
+}
+
+// resolve returns the scan of a query by the definition of its view in a publication.
+func (r *Reader) resolve(ctx context.Context, q *query.Query, state *record.State, tenant string) (*query.Scan, error) {
+	c, err := r.definition(ctx, q, state)
+	if err != nil {
+		return nil, err
+	}
+	scan, err := q.Resolve(c, tenant)
+	if err != nil {
+		return nil, err
+	}
+	published := scan.Reads(state.Views[scan.View.Name].Digest)
+	if state.N > 0 && !published && q.Mode != query.Live {
+		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
+	}
+	return scan, nil
 }
 
 // finish asks the batch layer and merges its part with the live part.
@@ -205,6 +214,9 @@ func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 	if isShort(i.live, i.known) || answer.Accuracy.FilledFrom != nil || i.short {
 		answer.Accuracy.Exact = false
 	}
+	if answer.Identity, err = identity(a.state, i.asked, i.scan); err != nil {
+		return err
+	}
 	if i.query.Totals {
 		if err := r.addTotals(ctx, answer, i.query, i.scan, a.state, read); err != nil {
 			return err
@@ -221,6 +233,9 @@ func (a *attempt) accuracy(i *inquiry) query.Accuracy {
 	if i.query.AsOf != nil {
 		hasLive := i.query.Mode != query.Exact && len(i.live.Stale) < len(a.state.H)
 		accuracy.LiveIncluded = &hasLive
+	}
+	if i.query.Mode == query.Exact {
+		accuracy.LagMS = nil // Nothing else in the answer changes with time, and AsOf says how old it is.
 	}
 	if i.query.Mode != query.Live && a.state.Publication != nil {
 		accuracy.Holes = a.state.Publication.Holes
