@@ -28,6 +28,9 @@ type Summary struct {
 	query.Accuracy
 	// Totals is a JSON object with the measures of all groups together, if the query asks for totals.
 	Totals json.RawMessage
+	// Next is what q.Cursor has to be for the next page of an answer in mode exact, and empty after the last one. All
+	// pages are of one publication.
+	Next string
 }
 
 // Query sends a query and decodes the rows of the answer into rows. That is the address of a slice
@@ -41,11 +44,12 @@ func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (Summary, 
 	answer := struct {
 		Rows     any             `json:"rows"`
 		Totals   json.RawMessage `json:"totals"`
+		Next     string          `json:"next"`
 		Accuracy query.Accuracy  `json:"accuracy"`
 	}{Rows: rows}
 	err = c.execute(ctx, &call{method: http.MethodPost, path: "/v1/query", body: body, contentType: "application/json",
 		accept: string(JSON), policies: &c.reads, into: &answer})
-	return Summary{answer.Accuracy, answer.Totals}, err
+	return Summary{answer.Accuracy, answer.Totals, answer.Next}, err
 }
 
 // QueryResult is the answer to one of several queries, without its rows.
@@ -110,6 +114,8 @@ type Answer struct {
 	Accuracy query.Accuracy
 	// Totals is a JSON object with the measures of all groups together, if the query asks for totals.
 	Totals json.RawMessage
+	// Next is the cursor of the next page, if there is one.
+	Next string
 	// Format is ClickHouse's name of the format of an SQL statement's result.
 	Format string
 }
@@ -161,6 +167,7 @@ func (c *Client) answer(ctx context.Context, call *call) (*Answer, error) {
 	call.policies = &c.reads
 	call.open = func(header http.Header, body io.ReadCloser) error {
 		a.Format = header.Get("X-ClickHouse-Format")
+		a.Next = header.Get("Recount-Next")
 		a.Totals = json.RawMessage(header.Get("Recount-Totals"))
 		accuracy := header.Get("Recount-Accuracy")
 		if accuracy == "" && a.Format != "" {

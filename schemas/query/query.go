@@ -67,6 +67,7 @@ type Query struct {
 	Rolling     string      `json:"rolling,omitempty"`    // each window has so long a time up to its end
 	Totals      bool        `json:"totals,omitempty"`     // also return the measures of all groups together
 	Explain     bool        `json:"explain,omitempty"`
+	Cursor      string      `json:"cursor,omitempty"` // the member next of the page before; the first page when empty
 
 	// MinThrough, MaxStaleness and Wait say what an answer must have, and how long to wait for it: lengths like 5s.
 	MinThrough   *MinThrough `json:"min_through,omitempty"`
@@ -74,6 +75,9 @@ type Query struct {
 	Wait         string      `json:"wait,omitempty"`
 
 	Widened bool `json:"-"` // the range is not the one that the query names word for word
+
+	sent [2]string // from and to as SetRange has read them
+	page page
 }
 
 // Limits of one query.
@@ -180,6 +184,7 @@ func CheckRangeEnd(field, text string) error {
 // SetRange reads from and to as people give them (window.ParseMoment), in the query's time zone. An empty one stays
 // zero, which stands for the beginning or the end of the data.
 func (q *Query) SetRange(from, to string, now time.Time) error {
+	q.sent = [2]string{from, to}
 	loc, err := q.Location()
 	if err != nil {
 		return err

@@ -43,7 +43,8 @@ func (a *API) isNotModified(r *http.Request, q *query.Query, f format, tenant st
 	return tag, tag != "" && hasTag(strings.ReplaceAll(has, `W/"`, `"`), tag), nil
 }
 
-// setCaching says how long an answer may be kept: not at all, or until the server is asked whether it is still the same.
+// setCaching says how long an answer may be kept: not at all, or until the server is asked whether it is still the
+// same.
 func setCaching(h http.Header, tag string) {
 	if tag == "" {
 		h.Set("Cache-Control", "no-store")

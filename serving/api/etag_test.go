@@ -102,7 +102,8 @@ func TestNotModified(t *testing.T) {
 	target := "/v1/query?" + exactly().Encode()
 	res, body := call(a, "GET", target, "")
 	tag := res.Header.Get("ETag")
-	if again, same := call(a, "GET", target, "", "If-None-Match", `"x"`); same != body || again.Header.Get("ETag") != tag {
+	again, same := call(a, "GET", target, "", "If-None-Match", `"x"`)
+	if same != body || again.Header.Get("ETag") != tag {
 		t.Errorf("another answer: %s, %s", same, again.Header.Get("ETag"))
 	}
 	scans := l.scans.Load()

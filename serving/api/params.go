@@ -29,7 +29,7 @@ var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
 	"group_by": true, "order_by": true, "where": true, "having": true, "format": false,
-	"compare": false, "cumulative": false, "rolling": false,
+	"compare": false, "cumulative": false, "rolling": false, "cursor": false,
 	"min_through": true, "max_staleness": false, "wait": false,
 }
 
@@ -47,6 +47,7 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
 		Compare: query.Compare(values.Get("compare")), Cumulative: p.bool("cumulative"), Rolling: values.Get("rolling"),
+		Cursor: values.Get("cursor"),
 	}
 	p.setFreshness(q)
 	q.Where = p.conditions("where", query.ParseWhere)

@@ -170,6 +170,8 @@ func parseSeveral(body []byte, now time.Time) (*severalQueries, error) {
 		case err != nil:
 		case q.AsOf != nil:
 			err = invalid("as_of", "write it once, beside queries: all of them are answered from one publication")
+		case q.Cursor != "":
+			err = invalid("cursor", "pages are asked for one query at a time, with POST /v1/query")
 		default:
 			q.AsOf = asOf
 		}

@@ -153,6 +153,9 @@ func write(w http.ResponseWriter, f format, answer *merge.Answer, tag string) er
 	setCaching(h, tag)
 	h.Add("Vary", "Accept")
 	h.Set("Recount-Accuracy", string(accuracy))
+	if answer.Next != "" {
+		h.Set("Recount-Next", answer.Next)
+	}
 	if answer.Totals != nil {
 		h.Set("Recount-Totals", string(encode.Totals(answer)))
 	}

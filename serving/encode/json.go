@@ -36,6 +36,9 @@ func JSON(w io.Writer, a *merge.Answer) error {
 	if a.Totals != nil {
 		buf = append(append(buf, `,"totals":`...), Totals(a)...)
 	}
+	if a.Next != "" {
+		buf = appendString(append(buf, `,"next":`...), a.Next)
+	}
 	buf = append(buf, `,"accuracy":`...)
 	buf = append(buf, accuracy...)
 	if a.Explanation != nil {

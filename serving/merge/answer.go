@@ -22,6 +22,8 @@ type Answer struct {
 	// HasLive marks the rows with a live part. It is nil when no row has one.
 	HasLive  []bool
 	Accuracy query.Accuracy
+	// Next is the cursor of the next page. It is empty if there is none, or if the answer has no pages.
+	Next string
 	// Identity names all that the answer is a function of: the same identity is the same answer. It is empty if the
 	// answer depends on the moment, too.
 	Identity string

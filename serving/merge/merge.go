@@ -42,7 +42,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	accuracy.Unconverted = batch.Unconverted + live.Unconverted
 	accuracy.Retired = batch.Retired
 	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0 && accuracy.Unconverted == 0 && accuracy.Retired == 0
-	accuracy.Truncated = len(rows) < g.len()
+	accuracy.Truncated = q.Skip()+len(rows) < g.len()
 	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	a.gatherMeasures(scan, q, columns, g, places(rows, g.len()))

@@ -19,7 +19,7 @@ type sorter struct {
 	bits int
 }
 
-// order returns the numbers of the first q.Limit rows in order.
+// order returns the numbers of the rows of a page in order.
 func order(scan *query.Scan, q *query.Query, g *groups, columns []column) []int32 {
 	s := &sorter{scan: scan, g: g, columns: columns}
 	for _, o := range q.OrderBy {
@@ -35,7 +35,8 @@ func order(scan *query.Scan, q *query.Query, g *groups, columns []column) []int3
 		}
 		s.push(s.key(query.Order{By: name}))
 	}
-	return s.first(q.Limit)
+	rows := s.first(q.Skip() + q.Limit)
+	return rows[min(q.Skip(), len(rows)):]
 }
 
 // push appends a key to the last word if it fits, so that most orders compare one number per row.

@@ -16,6 +16,9 @@ func (r *Reader) Identity(ctx context.Context, q *query.Query, tenant string) (s
 	if asked.Mode != query.Exact {
 		return "", nil
 	}
+	if err := asked.Continue(tenant); err != nil {
+		return "", err
+	}
 	state, err := r.pin(ctx, &asked)
 	if err != nil {
 		return "", err
@@ -28,9 +31,9 @@ func (r *Reader) Identity(ctx context.Context, q *query.Query, tenant string) (s
 }
 
 // identity names what the answer to a resolved query is a function of: the publication, the definition of the view, the
-// tenant and the query. Times such as today are resolved, so they are other ones on another day. Without from or to, the
-// range is that of the publication's data. An answer with a live part, with an explanation or to a query that demands
-// something of its age has no identity.
+// tenant and the query. Times such as today are resolved, so they are other ones on another day. Without from or to,
+// the range is that of the publication's data. An answer with a live part, with an explanation or to a query that
+// demands something of its age has no identity.
 func identity(state *record.State, q *query.Query, scan *query.Scan) (string, error) {
 	if q.Mode != query.Exact || state.Publication == nil || q.Explain || q.WaitsFor() {
 		return "", nil

@@ -40,6 +40,9 @@ func (r *Reader) AnswerAll(ctx context.Context, queries []*query.Query, tenant s
 	var asked []query.Query
 	var names []string
 	for _, q := range queries {
+		if err := q.Continue(tenant); err != nil {
+			return nil, err
+		}
 		asked = append(asked, *q)
 		names = append(names, q.View)
 	}
@@ -213,6 +216,9 @@ func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 	}
 	if isShort(i.live, i.known) || answer.Accuracy.FilledFrom != nil || i.short {
 		answer.Accuracy.Exact = false
+	}
+	if answer.Accuracy.Truncated && i.query.Mode == query.Exact && a.state.N > 0 {
+		answer.Next = i.asked.Next(a.state.N, answer.Rows())
 	}
 	if answer.Identity, err = identity(a.state, i.asked, i.scan); err != nil {
 		return err
