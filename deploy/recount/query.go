@@ -28,7 +28,7 @@ type queryCmd struct {
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
 	Granularity string       `default:"all" help:"Width of windows: all, or like 15m, 1h, 1mo."`
 	TimeZone    string       `help:"IANA time zone of the windows; when empty, UTC."`
-	Where       []string     `short:"w" sep:"none" help:"Conditions, like \"page in (/, /a) and not (status >= 500)\"."`
+	Where       []string     `short:"w" sep:"none" help:"Conditions, like \"page = / and status < 500\"."`
 	Having      []string     `sep:"none" help:"Conditions on measures, like \"views > 10\"."`
 	OrderBy     []string     `short:"o" help:"Columns to order by, like name or name:desc."`
 	Limit       int          `default:"1000" help:"Maximum number of rows."`

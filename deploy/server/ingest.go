@@ -25,7 +25,8 @@ func (s *Server) openIngest(context.Context) (err error) {
 	ic.Discovery.Apart = s.cfg.Admin.Listen != ""
 	ic.Discovery.All = s.cfg.Discover == DiscoverOn
 	s.ingest, err = ingest.New(ic, s.generations, s.cfg.Log.Partitions, s.engines.log,
-		ingest.Options{Installation: s.installation.ID, Epochs: epochs, Acknowledged: s.acknowledged, Look: s.generations.Look,
+		ingest.Options{Installation: s.installation.ID, Epochs: epochs, Acknowledged: s.acknowledged,
+			Look:    s.generations.Look,
 			Propose: s.propose, Now: failpoint.Now, Admit: s.quotas.Ingest, Spread: s.quotas.Buckets, Logger: s.logger,
 			Registerer: s.registry})
 	return err

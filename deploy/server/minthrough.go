@@ -12,8 +12,8 @@ import (
 )
 
 // setMinThrough sets what the receipts or offsets of a query ask for, by partition. A message that this process knows
-// to be in the log is not looked for. Any other one may be of another log, or lost, or not there yet, and no answer would
-// ever have it: so the commit chains and the log are asked.
+// to be in the log is not looked for. Any other one may be of another log, or lost, or not there yet, and no answer
+// would ever have it: so the commit chains and the log are asked.
 func (s *Server) setMinThrough(ctx context.Context, m *query.MinThrough) error {
 	partitions := s.cfg.Log.Partitions
 	if len(m.Offsets) > 0 {
@@ -58,12 +58,13 @@ func checkPlaces(places []openapi.ReceiptPlace) error {
 	case i < 0:
 		return nil
 	case places[i].State == openapi.ReceiptGivenUp:
-		return minThroughError("message %d of partition %d was lost, and an operator gave it up (recount hole): send its "+
-			"events again", places[i].Position.Sequence, places[i].Position.Partition)
+		return minThroughError("message %d of partition %d was lost, and an operator gave it up (recount hole): send "+
+			"its events again", places[i].Position.Sequence, places[i].Position.Partition)
 	}
-	return minThroughError("the log has no message %d of epoch %d in partition %d: the receipt is of another log, or this "+
-		"one has lost its end since; GET /v1/receipts/{receipt} says what became of the events", places[i].Position.Sequence,
-		places[i].Position.Epoch, places[i].Position.Partition)
+	at := places[i].Position
+	return minThroughError("the log has no message %d of epoch %d in partition %d: the receipt is of another log, or "+
+		"this one has lost its end since; GET /v1/receipts/{receipt} says what became of the events", at.Sequence,
+		at.Epoch, at.Partition)
 }
 
 // setMinOffsets sets what offsets ask for.
@@ -82,8 +83,8 @@ func (s *Server) setMinOffsets(ctx context.Context, m *query.MinThrough, partiti
 			return fmt.Errorf("look for the offsets of min_through: %w", err)
 		}
 		if next > end {
-			return minThroughError("offset %d of partition %d is beyond the end of its log, which is %d: it is of another "+
-				"log, or this one has lost its end since", next, p, end)
+			return minThroughError("offset %d of partition %d is beyond the end of its log, which is %d: it is of "+
+				"another log, or this one has lost its end since", next, p, end)
 		}
 	}
 	m.Next = slices.Clone(m.Offsets)

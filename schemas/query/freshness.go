@@ -129,7 +129,8 @@ func (q *Query) StalenessLimit() (limit time.Duration, limited bool, err error) 
 func span(field, text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, invalid(field, "%q is no length of time; write a number of ms, s, m or h, such as 500ms, 5s or 10m", text)
+		return 0, invalid(field, "%q is no length of time; write a number of ms, s, m or h, such as 500ms, 5s or 10m",
+			text)
 	}
 	return d, nil
 }
@@ -157,8 +158,8 @@ func (e *ShortError) Error() string {
 	}
 	why := "the real-time views have not counted them yet; try again, or wait longer"
 	if e.Mode == Exact {
-		why = "no publication has them yet, because mode exact needs a recompute after they have landed: wait for the next " +
-			"run of the job, or start one"
+		why = "no publication has them yet, because mode exact needs a recompute after they have landed: wait for " +
+			"the next run of the job, or start one"
 	}
 	return "the answer lacks what min_through asks for, " + strings.Join(places, "; ") + ": " + why
 }

@@ -12,8 +12,8 @@ import (
 	"recount/schemas/query"
 )
 
-// maxAwaiting is how many queries may wait for min_through or max_staleness. One that waits holds a connection and looks
-// at a few numbers ten times a second, and no place at the gate.
+// maxAwaiting is how many queries may wait for min_through or max_staleness. One that waits holds a connection and
+// looks at a few numbers ten times a second, and no place at the gate.
 const maxAwaiting = 1000
 
 // lobby is where queries wait before they come to the gate. With several tenants, one may have three quarters of it.
@@ -104,8 +104,8 @@ func problemOfUnmet(err error) *problem.Problem {
 		p := &problem.Problem{Status: http.StatusGatewayTimeout, Code: problem.NotReached, Detail: short.Error(),
 			Field: "min_through"}
 		for _, m := range short.Missing {
-			p.Reasons = append(p.Reasons, fmt.Sprintf("partition %d: through %d, min_through %d", m.Partition, m.Through,
-				m.MinThrough))
+			p.Reasons = append(p.Reasons, fmt.Sprintf("partition %d: through %d, min_through %d", m.Partition,
+				m.Through, m.MinThrough))
 		}
 		return p
 	case errors.As(err, &stale):

@@ -13,8 +13,8 @@ import (
 )
 
 // Await waits until an answer to the query has what min_through and max_staleness ask for, or until patience is at its
-// end. It reads only how far the layers are, so it is cheap. It looks again after pauses that double, and not whenever a
-// message is counted: thousands of them may come in a second, and a pause is a fraction of what was waited already.
+// end. It reads only how far the layers are, so it is cheap. It looks again after pauses that double, and not whenever
+// a message is counted: thousands of them may come in a second, and a pause is a fraction of what was waited already.
 //
 // The errors are those of Answer. A *query.ShortError or *query.StaleError says what was missing in the end.
 func (r *Reader) Await(ctx context.Context, q *query.Query, tenant string, patience time.Duration) error {
@@ -112,8 +112,8 @@ func (r *Reader) checkFresh(q *query.Query, scan *query.Scan, state *record.Stat
 	fixed := q.Mode == query.Exact && q.AsOf != nil // Waiting does not help.
 	switch short := shortOf(q.MinThrough, live.Through); {
 	case len(short) > 0 && fixed:
-		return &query.Error{Field: "min_through", Msg: fmt.Sprintf("publication %d, which as_of names, does not have it and "+
-			"never will; leave as_of out", state.N)}
+		return &query.Error{Field: "min_through", Msg: fmt.Sprintf("publication %d, which as_of names, does not have "+
+			"it and never will; leave as_of out", state.N)}
 	case len(short) > 0:
 		return &query.ShortError{Missing: short, Mode: q.Mode}
 	}
@@ -126,8 +126,8 @@ func (r *Reader) checkFresh(q *query.Query, scan *query.Scan, state *record.Stat
 			age = -1
 		}
 		if fixed {
-			return &query.Error{Field: "max_staleness", Msg: fmt.Sprintf("publication %d, which as_of names, is %s old and "+
-				"gets no newer; leave as_of out", state.N, age.Round(time.Millisecond))}
+			return &query.Error{Field: "max_staleness", Msg: fmt.Sprintf("publication %d, which as_of names, is %s "+
+				"old and gets no newer; leave as_of out", state.N, age.Round(time.Millisecond))}
 		}
 		return &query.StaleError{Age: age, Limit: limit, Mode: q.Mode}
 	}

@@ -82,7 +82,8 @@ func TestAwait(t *testing.T) {
 		"level after 2s":           {query.Query{MaxStaleness: "0s"}, 0, time.Minute, fine, 2 * time.Second},
 		"old publication":          {query.Query{MaxStaleness: "1s", Mode: query.Exact}, 0, 0, stale, 0},
 		"publication not that old": {query.Query{MaxStaleness: "9h", Mode: query.Exact}, 0, 0, fine, 0},
-		"publication level":        {query.Query{MaxStaleness: "1s", Mode: query.Exact}, 0, time.Minute, fine, 10 * time.Second},
+		"publication level": {query.Query{MaxStaleness: "1s", Mode: query.Exact}, 0, time.Minute, fine,
+			10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,8 +98,8 @@ func TestAwait(t *testing.T) {
 				}
 				g := &growing{&fixed{state: published()}, time.Now(), after(2 * time.Second), after(10 * time.Second)}
 				g.state.Publication.Created = g.began.Add(-time.Hour)
-				r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{g.state}, Batch: noRows{}, Reach: g.reach,
-					Known: func() []uint64 { return []uint64{9} }})
+				r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{g.state}, Batch: noRows{},
+					Reach: g.reach, Known: func() []uint64 { return []uint64{9} }})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -152,8 +153,8 @@ func TestAsOfSaysWhetherLiveIsIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: c.mode,
-			AsOf: c.asOf}, "default")
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: c.mode, AsOf: c.asOf}
+		a, err := r.Answer(t.Context(), q, "default")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,8 @@ type Result struct {
 // close the answers.
 //
 // A result has an error that is about its query alone: *query.Error, query.ErrNoDefinition, ErrNotInPublication,
-// ErrNotPublished, *batchview.LimitError, *merge.FillError, *query.ShortError or *query.StaleError. After any other error of Answer no query has an answer.
+// ErrNotPublished, *batchview.LimitError, *merge.FillError, *query.ShortError or *query.StaleError. After any
+// other error of Answer no query has an answer.
 func (r *Reader) AnswerAll(ctx context.Context, queries []*query.Query, tenant string) (*Answers, error) {
 	var asked []query.Query
 	var names []string
@@ -119,7 +120,8 @@ func (a *attempt) run(ctx context.Context, queries []*query.Query) error {
 	if err := a.reader.askLive(ctx, withEarlier(a.open()), a.state, a.last); err != nil {
 		return err
 	}
-	if err := a.each(func(i *inquiry) error { return a.reader.checkFresh(i.query, i.scan, a.state, i.live) }); err != nil {
+	isFresh := func(i *inquiry) error { return a.reader.checkFresh(i.query, i.scan, a.state, i.live) }
+	if err := a.each(isFresh); err != nil {
 		return err
 	}
 	if failpoint.Off(failpoint.Q1) {

@@ -147,8 +147,8 @@
 // # Receipt
 //
 // A receipt is base64url without padding. Its bytes are the version 2, the first four bytes of the SHA-256 of the
-// installation's id (I8), and for each message that holds events of the request five unsigned varints: partition, epoch,
-// sequence, index in the message of the first of these events, and their number. Version 1 lacks the installation.
-// DecodeReceipt reads both. GET /v1/receipts/{receipt} says how far these events have come, and a query with min_through
-// waits for them.
+// installation's id (I8), and for each message that holds events of the request five unsigned varints: partition,
+// epoch, sequence, index in the message of the first of these events, and their number. Version 1 lacks the
+// installation. DecodeReceipt reads both. GET /v1/receipts/{receipt} says how far these events have come, and a query
+// with min_through waits for them.
 package ingest

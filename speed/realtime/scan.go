@@ -36,7 +36,8 @@ func (v *Views) Reach(s *query.Scan, cut []position.Offset) (*query.LivePart, er
 	}
 	view := viewKey{s.View.Name, s.Digest}
 	if v.find(view) == nil {
-		return nil, fmt.Errorf("reach of real-time view %s, digest %s: %w", s.View.Name, s.Digest, query.ErrViewNotReady)
+		return nil, fmt.Errorf("reach of real-time view %s, digest %s: %w", s.View.Name, s.Digest,
+			query.ErrViewNotReady)
 	}
 	live := &query.LivePart{}
 	for i, p := range v.partitions {
