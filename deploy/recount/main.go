@@ -67,7 +67,7 @@ type cli struct {
 	Doctor      doctorCmd      `cmd:"" group:"operate" help:"Check disk, clocks, limits, ports, versions and stores."`
 	Verify      verifyCmd      `cmd:"" group:"operate" help:"Check stored data against the rules of the protocol."`
 	Hole        holeCmd        `cmd:"" group:"operate" help:"Give up messages that the log has lost."`
-	Health      healthCmd      `cmd:"" group:"operate" help:"Ask whether a server is alive, for health checks."`
+	Health      healthCmd      `cmd:"" hidden:"" help:"Ask whether a server is alive, for health checks."`
 	Load        loadCmd        `cmd:"" group:"operate" help:"Send events at a steady rate, and report the results."`
 	Completion  completionCmd  `cmd:"" group:"operate" help:"Print a script that lets a shell complete commands."`
 
