@@ -18,7 +18,7 @@ import (
 
 // serverFlag names the server that a client command calls, and the API key for it.
 type serverFlag struct {
-	Server string `default:"${default_server}" env:"RECOUNT_SERVER" help:"Address of the server."`
+	Server string `default:"${default_server}" env:"RECOUNT_SERVER" placeholder:"URL" help:"Or $$${env} or ${default}."`
 	keyFlag
 }
 

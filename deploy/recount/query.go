@@ -32,6 +32,7 @@ type queryCmd struct {
 	Having      []string     `sep:"none" help:"Conditions on measures, like \"views > 10\"."`
 	OrderBy     []string     `short:"o" help:"Columns to order by, like name or name:desc."`
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
+	PerWindow   int          `name:"limit-per-window" placeholder:"N" help:"Maximum number of rows of each window."`
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"Which events: ${enum}."`
 	AsOf        *publication `help:"Publication to read, with --mode exact."`
 	MinThrough  []string     `placeholder:"R" help:"Wait until the events of receipts are counted."`
@@ -121,6 +122,9 @@ func (c *queryCmd) parameters() (url.Values, error) {
 			v.Set(name, value)
 		}
 	}
+	if c.PerWindow != 0 {
+		v.Set("limit_per_window", strconv.Itoa(c.PerWindow))
+	}
 	if c.AsOf != nil {
 		v.Set("as_of", strconv.FormatUint(uint64(*c.AsOf), 10))
 	}
@@ -129,6 +133,9 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	}
 	if c.Plot && c.Granularity != "all" && len(c.GroupBy) > 0 && len(c.OrderBy) > 0 {
 		return nil, errors.New("--plot draws the windows of a group by time; leave --order-by out")
+	}
+	if c.Plot && c.PerWindow > 0 {
+		return nil, errors.New("--plot draws all windows of a group; leave --limit-per-window out")
 	}
 	if c.Explain && c.Format != "json" {
 		return nil, errors.New("--explain needs --format json, because a table has no place for it")

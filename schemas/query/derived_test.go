@@ -121,6 +121,22 @@ func TestWrongDerived(t *testing.T) {
 	}
 }
 
+// TestWrongLimitPerWindow: a limit per window needs windows.
+func TestWrongLimitPerWindow(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int]string{-1: "-1; use 1 to 1000000, or leave it out",
+		MaxLimit + 1: "1000001; use 1",
+		3:            "granularity all has one window; use limit, or choose a granularity such as 1d"} {
+		_, err := (&Query{View: "sales", PerWindow: limit}).Resolve(sales(), "t")
+		if err == nil || !strings.Contains(err.Error(), "limit_per_window: "+want) {
+			t.Errorf("%d: got %v, want …%s…", limit, err, want)
+		}
+	}
+	if _, err := (&Query{View: "sales", PerWindow: 3, Granularity: "1h"}).Resolve(sales(), "t"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDerivedInJSON: the list is read as strictly as all else.
 func TestDerivedInJSON(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,9 @@ type Query struct {
 	MaxStaleness string      `json:"max_staleness,omitempty"`
 	Wait         string      `json:"wait,omitempty"`
 
+	// PerWindow is how many rows of each window are returned. There is no such limit when it is 0.
+	PerWindow int `json:"limit_per_window,omitempty"`
+
 	Widened bool `json:"-"` // the range is not the one that the query names word for word
 
 	sent [2]string // from and to as SetRange has read them
@@ -246,7 +249,17 @@ func expected(t reflect.Type) string {
 	return "an object"
 }
 
+// IsWindowed reports whether rows have a time.
+func (q *Query) IsWindowed() bool { return q.Granularity != "" && q.Granularity != "all" }
+
 func (q *Query) checkLimit() error {
+	switch {
+	case q.PerWindow < 0 || q.PerWindow > MaxLimit:
+		return invalid("limit_per_window", "%d; use 1 to %d, or leave it out", q.PerWindow, MaxLimit)
+	case q.PerWindow > 0 && !q.IsWindowed():
+		return invalid("limit_per_window", "granularity all has one window; use limit, or choose a granularity such "+
+			"as 1d")
+	}
 	if q.Limit < 1 || q.Limit > MaxLimit {
 		return invalid("limit", "%d; use 1 to %d, or leave it out for %d", q.Limit, MaxLimit, DefaultLimit)
 	}
@@ -514,7 +527,7 @@ func (q *Query) orderBy(c *catalog.Catalog, s *Scan) error {
 		case slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }):
 			return invalid("order_by", "%q is listed twice", o.By)
 		case slices.Contains(q.GroupBy, o.By), slices.Contains(q.Measures, o.By), s.derived(o.By) >= 0,
-			o.By == "time" && q.Granularity != "" && q.Granularity != "all":
+			o.By == "time" && q.IsWindowed():
 		case isMeasure:
 			s.column(c, m)
 		default:

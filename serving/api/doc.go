@@ -12,7 +12,7 @@
 //
 // It accepts the same query as POST, as parameters:
 //
-//	view, from, to, granularity, time_zone, limit, cursor, mode, as_of   as in JSON, once each
+//	view, from, to, granularity, time_zone, limit, limit_per_window, cursor, mode, as_of   as in JSON, once each
 //	derived                    repeated: a number such as ratio = clicks / views (query.ParseDerived)
 //	compare, rolling           as in JSON, once each
 //	fill, totals, cumulative   true or false

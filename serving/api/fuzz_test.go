@@ -21,7 +21,7 @@ func FuzzParameters(f *testing.F) {
 		"view=flights&from=2001&to=2002&where=origin+in+(ORD,'it''s',%22%5Cu00e9%22)+and+" +
 			"not+(delay+%3E=+5+or+origin+suffix+x)&having=n+%3E+1+and+mean+%3C=+2.5&having=first:ne:null",
 		"view=flights&derived=share+%3D+n+/+tails&derived=rate%3Dlate/window_seconds&having=share+%3E+0.5" +
-			"&order_by=rate",
+			"&order_by=rate&granularity=1h&limit_per_window=3",
 		"where=::&order_by=:&view=%zz", "limit=99999999999999999999", "where=origin:in:", "measures=,&group_by=",
 	} {
 		f.Add(s)

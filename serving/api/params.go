@@ -29,7 +29,7 @@ var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
 	"group_by": true, "order_by": true, "where": true, "having": true, "format": false,
-	"compare": false, "cumulative": false, "rolling": false, "cursor": false,
+	"compare": false, "cumulative": false, "rolling": false, "cursor": false, "limit_per_window": false,
 	"min_through": true, "max_staleness": false, "wait": false,
 }
 
@@ -44,7 +44,8 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 	q := &query.Query{
 		View: values.Get("view"), Measures: p.list("measures"), Derived: p.derived(),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
-		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
+		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit),
+		PerWindow: p.perWindow(), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
 		Compare: query.Compare(values.Get("compare")), Cumulative: p.bool("cumulative"), Rolling: values.Get("rolling"),
 		Cursor: values.Get("cursor"),
@@ -155,6 +156,19 @@ func (p *parameters) limit(unset, most int) int {
 		p.fail(invalid("limit", "%q is not a number", text))
 	case n < 1 || n > most:
 		p.fail(invalid("limit", "%d; use 1 to %d, or leave it out for %d", n, most, unset))
+	}
+	return n
+}
+
+// perWindow reads how many rows of each window the caller wants. Without the parameter there is no limit.
+func (p *parameters) perWindow() int {
+	const name = "limit_per_window"
+	if p.values.Get(name) == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(p.values.Get(name))
+	if err != nil || n < 1 || n > query.MaxLimit {
+		p.fail(invalid(name, "%q; use 1 to %d, or leave it out", p.values.Get(name), query.MaxLimit))
 	}
 	return n
 }

@@ -52,7 +52,7 @@ func Compare(oldScan, newScan *query.Scan, oldPart, newPart *query.Part, windowe
 	}
 	p := &pair{groups: unite(newScan.Windows.Len(), oldPart, newPart), old: oldScan.Measures, new: newScan.Measures}
 	p.keepChanged()
-	rows := order(newScan, &query.Query{Limit: max(p.groups.len(), 1)}, p.groups, nil)
+	rows, _ := order(newScan, &query.Query{Limit: max(p.groups.len(), 1)}, p.groups, nil)
 	c := &Comparison{Groups: make([]Compared, len(rows)), Location: loc, Windowed: windowed}
 	for to, i := range rows {
 		c.Groups[to] = p.group(int(i))

@@ -23,7 +23,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 		return nil, err
 	}
 	g := unite(scan.Windows.Len(), batch, live)
-	windowed := q.Granularity != "" && q.Granularity != "all"
+	windowed := q.IsWindowed()
 	// A total exists without an event too, as in SQL. Groups and windows do not.
 	if q.Fill || !windowed && len(scan.GroupBy) == 0 {
 		first := scan.Overlap.First
@@ -33,7 +33,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	}
 	columns := newColumns(scan, batch, live)
 	g.keep(scan.Having, columns)
-	rows := order(scan, q, g, columns)
+	rows, all := order(scan, q, g, columns)
 	overflow := batch.Overflow
 	overflow.Live = live.Overflow.Events
 	if overflow.Add(live.Overflow); overflow.Events > 0 {
@@ -42,7 +42,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	accuracy.Unconverted = batch.Unconverted + live.Unconverted
 	accuracy.Retired = batch.Retired
 	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0 && accuracy.Unconverted == 0 && accuracy.Retired == 0
-	accuracy.Truncated = q.Skip()+len(rows) < g.len()
+	accuracy.Truncated = q.Skip()+len(rows) < all
 	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	a.gatherMeasures(scan, q, columns, g, places(rows, g.len()))
@@ -72,6 +72,9 @@ func Bytes(scan *query.Scan, q *query.Query, batch, live *query.Part) int64 {
 		rows = max(rows, answered)
 	}
 	keys := int64(1 + len(scan.GroupBy) + len(q.OrderBy))
+	if q.PerWindow > 0 {
+		keys += 2 // The entries by window, for which two ranks have room.
+	}
 	return indexed*l + rows*(group+rank*keys) +
 		answered*(8+17*int64(len(scan.GroupBy))+finished*int64(len(scan.Measures)+len(scan.Derived)))
 }

@@ -67,6 +67,9 @@ func drawQuery(t *rapid.T) *query.Query {
 		}
 	}
 	q.Limit = rapid.SampledFrom([]int{0, 1, 3, 50}).Draw(t, "limit")
+	if q.IsWindowed() {
+		q.PerWindow = rapid.SampledFrom([]int{0, 0, 1, 2, 5}).Draw(t, "limit per window")
+	}
 	q.Fill = rapid.Bool().Draw(t, "fill")
 	if rapid.Bool().Draw(t, "has having") {
 		q.Having = oracle.DrawHaving(t, 2, q.Derived)
@@ -107,6 +110,9 @@ func TestMergeOverCalendars(t *testing.T) {
 		q.From = c.From
 		q.To = c.To
 		q.Granularity = c.Granularity
+		if !q.IsWindowed() {
+			q.PerWindow = 0
+		}
 		q.TimeZone = c.Zone
 		drawOverTime(t, q)
 		scan, err := q.Resolve(oracle.Catalog(), "default")
@@ -139,6 +145,7 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	}
 	all = slices.DeleteFunc(all, func(r *oracle.Row) bool { return !r.Has(scan, scan.Having) })
 	sortNaively(scan, q, all)
+	all = firstOfWindows(all, q.PerWindow)
 	want := all[:min(len(all), q.Limit)]
 	overflow := overflowOverTime(scan, events, cut)
 	if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) ||
@@ -244,6 +251,18 @@ func fillNaively(scan *query.Scan, rows []*oracle.Row) []*oracle.Row {
 		}
 	}
 	return rows
+}
+
+// firstOfWindows leaves out the rows after the first of their windows.
+func firstOfWindows(rows []*oracle.Row, limit int) []*oracle.Row {
+	var out []*oracle.Row
+	had := map[int]int{}
+	for _, r := range rows {
+		if had[r.Window]++; limit == 0 || had[r.Window] <= limit {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // sortNaively orders rows by comparing values one by one.

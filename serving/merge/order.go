@@ -19,8 +19,9 @@ type sorter struct {
 	bits int
 }
 
-// order returns the numbers of the rows of a page in order.
-func order(scan *query.Scan, q *query.Query, g *groups, columns []column) []int32 {
+// order returns the numbers of the rows of a page in order, and how many rows all pages have: the first q.PerWindow of
+// each window.
+func order(scan *query.Scan, q *query.Query, g *groups, columns []column) (rows []int32, all int) {
 	s := &sorter{scan: scan, g: g, columns: columns}
 	for _, o := range q.OrderBy {
 		s.push(s.key(o))
@@ -35,8 +36,13 @@ func order(scan *query.Scan, q *query.Query, g *groups, columns []column) []int3
 		}
 		s.push(s.key(query.Order{By: name}))
 	}
-	rows := s.first(q.Skip() + q.Limit)
-	return rows[min(q.Skip(), len(rows)):]
+	entries := s.entries()
+	if q.PerWindow > 0 {
+		entries = s.firstOfWindows(entries, q.PerWindow)
+	}
+	all = len(entries)
+	rows = s.first(entries, q.Skip()+q.Limit)
+	return rows[min(q.Skip(), len(rows)):], all
 }
 
 // push appends a key to the last word if it fits, so that most orders compare one number per row.
@@ -75,7 +81,7 @@ func (s *sorter) compare(a, b entry) int {
 	return 0
 }
 
-func (s *sorter) first(limit int) []int32 {
+func (s *sorter) entries() []entry {
 	entries := make([]entry, s.g.len())
 	for i := range entries {
 		entries[i].row = int32(i)
@@ -83,6 +89,11 @@ func (s *sorter) first(limit int) []int32 {
 			entries[i].word = s.words[0][i]
 		}
 	}
+	return entries
+}
+
+// first returns the rows of the first entries, in order.
+func (s *sorter) first(entries []entry, limit int) []int32 {
 	if limit < len(entries) {
 		entries = smallest(entries, limit, s.compare)
 	}
@@ -96,6 +107,34 @@ func (s *sorter) first(limit int) []int32 {
 		rows[i] = e.row
 	}
 	return rows
+}
+
+// firstOfWindows returns the first entries of each window, in no order.
+func (s *sorter) firstOfWindows(entries []entry, limit int) []entry {
+	windows := s.scan.Windows.Len()
+	ends := make([]int32, windows+1) // of the windows before each
+	for _, w := range s.g.window {
+		ends[w+1]++
+	}
+	for w := range windows {
+		ends[w+1] += ends[w]
+	}
+	byWindow := make([]entry, len(entries))
+	next := slices.Clone(ends)
+	for _, e := range entries {
+		w := s.g.window[e.row]
+		byWindow[next[w]] = e
+		next[w]++
+	}
+	kept := entries[:0]
+	for w := range windows {
+		all := byWindow[ends[w]:ends[w+1]]
+		if limit < len(all) {
+			all = smallest(all, limit, s.compare)
+		}
+		kept = append(kept, all...)
+	}
+	return kept
 }
 
 func (s *sorter) key(o query.Order) sortKey {

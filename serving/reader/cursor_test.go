@@ -45,7 +45,7 @@ func TestPagesAreOneAnswer(t *testing.T) {
 		if len(q.GroupBy) == 0 && q.Granularity == "" {
 			groups = 1
 		}
-		isWhole := !q.From.IsZero() && !q.Fill && len(q.Having) == 0
+		isWhole := !q.From.IsZero() && !q.Fill && len(q.Having) == 0 && q.PerWindow == 0
 		if isWhole && all.Rows() != groups || all.Next != "" {
 			t.Fatalf("%d rows for %d groups, next %q", all.Rows(), groups, all.Next)
 		}
@@ -84,6 +84,7 @@ func drawPaged(t *rapid.T) query.Query {
 	}
 	if rapid.Bool().Draw(t, "windows") {
 		q.Granularity = "30m"
+		q.PerWindow = rapid.IntRange(0, 2).Draw(t, "limit per window")
 	}
 	if rapid.Bool().Draw(t, "open") {
 		q.From = time.Time{}
@@ -159,12 +160,16 @@ func TestCursorsAreRefused(t *testing.T) {
 		"another query": func(q *query.Query) { q.GroupBy = nil },
 		"another order": func(q *query.Query) { q.OrderBy = []query.Order{{By: "n"}} },
 		"another range": func(q *query.Query) { q.From = start },
-		"as_of":         func(q *query.Query) { q.AsOf = new(uint64) },
-		"merged":        func(q *query.Query) { q.Mode = query.Merged },
-		"no mode":       func(q *query.Query) { q.Mode = "" },
-		"cut off":       func(q *query.Query) { q.Cursor = q.Cursor[:len(q.Cursor)-4] },
-		"garbage":       func(q *query.Query) { q.Cursor = "!" },
-		"long":          func(q *query.Query) { q.Cursor += q.Cursor + q.Cursor + q.Cursor + q.Cursor + q.Cursor },
+		"per window": func(q *query.Query) {
+			q.Granularity = "1h"
+			q.PerWindow = 1
+		},
+		"as_of":   func(q *query.Query) { q.AsOf = new(uint64) },
+		"merged":  func(q *query.Query) { q.Mode = query.Merged },
+		"no mode": func(q *query.Query) { q.Mode = "" },
+		"cut off": func(q *query.Query) { q.Cursor = q.Cursor[:len(q.Cursor)-4] },
+		"garbage": func(q *query.Query) { q.Cursor = "!" },
+		"long":    func(q *query.Query) { q.Cursor += q.Cursor + q.Cursor + q.Cursor + q.Cursor + q.Cursor },
 	} {
 		next := q
 		next.Cursor = a.Next
