@@ -63,6 +63,8 @@ func readAnswer(body io.Reader) (*answerTable, error) {
 				t.header = append(t.header, c.text)
 			}
 		default:
+			// The server quotes a null that is alone, and nothing else alone is empty.
+			row[0].isNull = row[0].isNull || len(row) == 1 && row[0].text == ""
 			t.rows = append(t.rows, row)
 		}
 	}

@@ -21,11 +21,11 @@ func drawCell(t *rapid.T) answerCell {
 }
 
 // TestReadAnswer writes cells as the server does, and reads them back. Null is nothing there, and the empty text is a
-// pair of quotation marks.
+// pair of quotation marks. In one column, which is that of a number, the pair is null.
 func TestReadAnswer(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		width := rapid.IntRange(2, 4).Draw(t, "width")
+		width := rapid.IntRange(1, 4).Draw(t, "width")
 		end := rapid.SampledFrom([]string{"\r\n", "\n"}).Draw(t, "end")
 		names := []string{"a", "b", "c", "d"}[:width]
 		body := strings.Join(names, ",") + end
@@ -35,8 +35,9 @@ func TestReadAnswer(t *testing.T) {
 			var fields []string
 			for range width {
 				c := drawCell(t)
+				c.isNull = c.isNull || width == 1 && c.text == ""
 				field := c.text
-				if !c.isNull && (c.text == "" || strings.ContainsAny(c.text, "\",\r\n ")) {
+				if (!c.isNull || width == 1) && (c.text == "" || strings.ContainsAny(c.text, "\",\r\n ")) {
 					field = `"` + strings.ReplaceAll(c.text, `"`, `""`) + `"`
 				}
 				row = append(row, c)

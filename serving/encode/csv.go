@@ -68,8 +68,10 @@ type csvRow struct {
 	clock clock
 }
 
-// append appends row i. Each field is followed by a comma, and the last comma is replaced by CRLF.
+// append appends row i. Each field is followed by a comma, and the last comma is replaced by CRLF. A null in the only
+// column is "", because readers skip an empty line. It cannot be taken for a text: a column alone is a derived number.
 func (e *csvRow) append(dst []byte, i int) []byte {
+	begin := len(dst)
 	if e.a.Windowed {
 		dst = append(e.clock.append(dst, e.a.Times[i]), ',')
 	}
@@ -86,7 +88,10 @@ func (e *csvRow) append(dst []byte, i int) []byte {
 	for _, m := range previous(e.a) {
 		dst = append(e.appendMeasure(dst, &m, &m.Value, i), ',')
 	}
-	return append(dst[:len(dst)-1], "\r\n"...)
+	if dst = dst[:len(dst)-1]; len(dst) == begin {
+		dst = append(dst, `""`...)
+	}
+	return append(dst, "\r\n"...)
 }
 
 // appendAccuracy appends the live part and the bounds of a measure.

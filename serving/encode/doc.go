@@ -32,5 +32,6 @@
 // rows.
 //
 // CSV follows RFC 4180: CRLF, a header, quotes where needed. Null is an empty field, and the
-// empty string is "" in quotes.
+// empty string is "" in quotes. Only where a derived number is the one column, its null is "" too: it would be an empty
+// line, which readers skip, and no other value of a number is "".
 package encode

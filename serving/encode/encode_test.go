@@ -195,6 +195,25 @@ func TestTablesAreTheAnswer(t *testing.T) {
 	})
 }
 
+// TestNullAlone: a null in the only column of CSV is no empty line, which readers skip.
+func TestNullAlone(t *testing.T) {
+	t.Parallel()
+	q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour),
+		Derived: []query.Derived{{Name: "none", Expression: "n / 0"}}}
+	scan, err := q.Resolve(oracle.Catalog(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := merge.Merge(scan, q, nil, nil, query.Accuracy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := CSV(&text, a); err != nil || text.String() != "none\r\n\"\"\r\n" {
+		t.Errorf("got %q, %v", text.String(), err)
+	}
+}
+
 // cell returns the text of a column in a row of naiveRow. It is empty for null.
 func cell(row map[string]any, column string) string {
 	name, part, _ := strings.Cut(column, "__")
