@@ -19,6 +19,7 @@ import (
 //	decimal                its units: 8 bytes of a Decimal(18, s), 16 of a Decimal(38, s)
 //	string, state          the length in 8 bytes, then the bytes
 //	nullable               1 byte, which is 1 for null, then the value; zero or empty for null; a bool is 1 byte
+//	bins                   a string: ClickHouse's text of the map, {-1:2,7:1}, with ascending keys
 //	sketch                 a string: ClickHouse's text of the array, [1,2,3]; older tables alone have sketches
 //
 // Publications store checksums, so the bytes of a row can never change for a table that exists.

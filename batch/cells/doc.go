@@ -13,6 +13,7 @@
 //	avg       m, null without values; the average over several cells is sum(m__sum) / sum(m__n)
 //	min, max  m, null without values
 //	distinct  m; the distinct count over several cells is uniqExactMerge(m__state)
+//	quantile  m__p50, m__p95, m__p99, null without values; the bins over several cells are sumMap(m__bins)
 //
 // A sum of floats is a Float64 here, to be read by people. SQL adds Float64 in any order, so the last bits
 // of its totals may differ from time to time, and from the exact sum that a query of recount answers.

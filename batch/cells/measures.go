@@ -2,11 +2,13 @@ package cells
 
 import (
 	"encoding/binary"
+	"strconv"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
+	"recount/schemas/sqlschema"
 )
 
 // measure adds the columns of a measure, which sqlschema.MeasureColumns names.
@@ -26,6 +28,8 @@ func (l *layout) measure(m catalog.Measure, t catalog.FieldType, read func(*exac
 		l.extreme(m.Name, t, read)
 	case catalog.Distinct:
 		l.state(m.Name+"__state", read)
+	case catalog.Quantile:
+		l.bins(m.Name+sqlschema.BinsSuffix, read)
 	}
 }
 
@@ -104,3 +108,53 @@ func (l *layout) state(name string, read func(*exact.Block) *exact.Measure) {
 }
 
 func hashes(m *exact.Measure, row int) []uint64 { return m.Hashes[m.Starts[row]:m.Starts[row+1]] }
+
+// bins adds the column of the bins of a quantile measure. The Native form of a map is where the entries of each row
+// end, then all keys, then all values.
+func (l *layout) bins(name string, read func(*exact.Block) *exact.Measure) {
+	l.columns = append(l.columns, column{name: name,
+		native: func(dst []byte, rows []exact.BlockRows) []byte {
+			end := 0
+			for _, x := range rows {
+				starts := read(x.Block).Starts
+				for row := x.From; row < x.To; row++ {
+					end += starts[row+1] - starts[row]
+					dst = append64(dst, uint64(end))
+				}
+			}
+			for _, x := range rows {
+				m := read(x.Block)
+				for _, key := range m.Keys[m.Starts[x.From]:m.Starts[x.To]] {
+					dst = binary.LittleEndian.AppendUint16(dst, uint16(key))
+				}
+			}
+			for _, x := range rows {
+				m := read(x.Block)
+				for _, n := range m.Counts[m.Starts[x.From]:m.Starts[x.To]] {
+					dst = append64(dst, n)
+				}
+			}
+			return dst
+		},
+		bytes: func(b *exact.Block) func([]byte, int) []byte {
+			m := read(b)
+			text := []byte(nil)
+			return func(dst []byte, row int) []byte {
+				text = appendBins(text[:0], m, row)
+				return appendText(dst, text)
+			}
+		}})
+}
+
+// appendBins appends ClickHouse's text of the map.
+func appendBins(dst []byte, m *exact.Measure, row int) []byte {
+	dst = append(dst, '{')
+	for i := m.Starts[row]; i < m.Starts[row+1]; i++ {
+		if i > m.Starts[row] {
+			dst = append(dst, ',')
+		}
+		dst = append(strconv.AppendInt(dst, int64(m.Keys[i]), 10), ':')
+		dst = strconv.AppendUint(dst, m.Counts[i], 10)
+	}
+	return append(dst, '}')
+}

@@ -107,13 +107,13 @@ func (c *column) nativeBytes(rows []exact.BlockRows) int {
 	default:
 		bytes = 9 * n
 	}
-	if !strings.HasSuffix(c.name, sqlschema.StateSuffix) {
+	if !strings.HasSuffix(c.name, sqlschema.StateSuffix) && c.sqlType != sqlschema.BinsType {
 		return bytes
 	}
 	for _, x := range rows {
 		for i := range x.Block.Measures {
 			if starts := x.Block.Measures[i].Starts; starts != nil {
-				bytes += 8 * (starts[x.To] - starts[x.From])
+				bytes += 10 * (starts[x.To] - starts[x.From])
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
+	"recount/schemas/quantile"
 	"recount/schemas/window"
 )
 
@@ -53,6 +54,9 @@ func wideView() *catalog.View {
 			{Name: "taxes", Kind: catalog.Sum, Field: "tax"},
 			{Name: "usual_tax", Kind: catalog.Avg, Field: "tax"},
 			{Name: "least_tax", Kind: catalog.Min, Field: "tax"},
+			{Name: "fares", Kind: catalog.Quantile, Field: "fare"},
+			{Name: "delays", Kind: catalog.Quantile, Field: "delay"},
+			{Name: "tax_levels", Kind: catalog.Quantile, Field: "tax"},
 		}}
 }
 
@@ -193,7 +197,66 @@ func (g *group) text() string {
 	return fmt.Sprint(g.bucket, " ", g.key(), " ", len(g.events), " ", len(g.events), " ", g.total, " ", g.n, " ",
 		exactText(g.paid), " ", g.paidN, " ", g.total, " ", g.n, " ", show(g.delay), " ", showFloat(g.most), " ",
 		show(g.last), " ", len(g.names), " ", fmt.Sprintf("%X", distinct.AppendState(nil, g.hashes())), " ",
-		thousandths(&g.taxes), " ", g.taxN, " ", thousandths(&g.taxes), " ", g.taxN, " ", g.leastTaxText())
+		thousandths(&g.taxes), " ", g.taxN, " ", thousandths(&g.taxes), " ", g.taxN, " ", g.leastTaxText(),
+		" ", binText(g.fareKeys()), " ", binText(g.keysOf(delayOf)), " ", binText(g.keysOf(taxOf)))
+}
+
+func delayOf(e event) *int64 { return e.delay }
+func taxOf(e event) *int64   { return e.tax }
+
+// fareKeys are the keys of the bins of the group's fares, ascending, each as often as there are fares.
+func (g *group) fareKeys() (keys []int16) {
+	for _, e := range g.events {
+		if e.fare != nil {
+			keys = append(keys, quantile.KeyOfFloat(*e.fare))
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// keysOf is the same for a field of integers.
+func (g *group) keysOf(field func(event) *int64) (keys []int16) {
+	for _, e := range g.events {
+		if v := field(e); v != nil {
+			keys = append(keys, quantile.KeyOfInt(*v))
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// binText counts keys as ClickHouse shows a map.
+func binText(keys []int16) string {
+	var parts []string
+	for i := 0; i < len(keys); {
+		n := 0
+		for n < len(keys)-i && keys[i+n] == keys[i] {
+			n++
+		}
+		parts = append(parts, fmt.Sprintf("%d:%d", keys[i], n))
+		i += n
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}
+
+// quantilesText is what the SQL VIEW shows of p50 and p99 of the fare, of p95 of the delay, and of p99 of the tax.
+func (g *group) quantilesText() string {
+	words := []string{"null", "null", "null", "null"}
+	fares := g.fareKeys()
+	delays := g.keysOf(delayOf)
+	taxes := g.keysOf(taxOf)
+	if n := len(fares); n > 0 {
+		words[0] = float(quantile.FloatBinOf(fares[(n+1)/2-1]).Value)
+		words[1] = float(quantile.FloatBinOf(fares[(99*n+99)/100-1]).Value)
+	}
+	if n := len(delays); n > 0 {
+		words[2] = show(&[]int64{quantile.IntBinOf(delays[(95*n+99)/100-1]).Value}[0])
+	}
+	if n := len(taxes); n > 0 {
+		words[3] = thousandths(big.NewInt(quantile.IntBinOf(taxes[(99*n+99)/100-1]).Value))
+	}
+	return strings.Join(words, " ")
 }
 
 // thousandths shows units of a decimal with three digits after the point.
@@ -222,7 +285,8 @@ func (g *group) viewText() string {
 		paid = rounded(v)
 	}
 	return fmt.Sprint(g.key(), " ", len(g.events), " ", total, " ", paid, " ", mean, " ", g.total, " ", g.n, " ",
-		show(g.delay), " ", showFloat(g.most), " ", show(g.last), " ", len(g.names), " ", g.taxText())
+		show(g.delay), " ", showFloat(g.most), " ", show(g.last), " ", len(g.names), " ", g.taxText(), " ",
+		g.quantilesText())
 }
 
 // taxText is what the SQL VIEW shows of the tax: sum, average and minimum.
@@ -280,7 +344,9 @@ func blockOf(groups []*group) *exact.Block {
 		}
 		b.Measures = append(b.Measures, exact.Measure{Measure: m, Type: t})
 	}
-	b.Measures[7].Starts = []int{0}
+	for _, i := range []int{7, 11, 12, 13} {
+		b.Measures[i].Starts = []int{0}
+	}
 	for _, g := range groups {
 		b.Buckets = append(b.Buckets, g.bucket)
 		b.Times = append(b.Times, g.time)
@@ -348,6 +414,18 @@ func appendMeasures(m []exact.Measure, g *group) {
 	m[6].Ints = append(m[6].Ints, orZero(g.last))
 	m[7].Hashes = append(m[7].Hashes, g.hashes()...)
 	m[7].Starts = append(m[7].Starts, len(m[7].Hashes))
+	for i, keys := range [][]int16{g.fareKeys(), g.keysOf(delayOf), g.keysOf(taxOf)} {
+		m := &m[11+i]
+		m.N = append(m.N, uint64(len(keys)))
+		for i, key := range keys {
+			if i == 0 || key != keys[i-1] {
+				m.Keys = append(m.Keys, key)
+				m.Counts = append(m.Counts, 0)
+			}
+			m.Counts[len(m.Counts)-1]++
+		}
+		m.Starts = append(m.Starts, len(m.Keys))
+	}
 }
 
 func boolInt(b bool) int64 {

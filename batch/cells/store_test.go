@@ -168,7 +168,11 @@ var wrongValues = map[string][]string{
 	"usual_tax__n":   {"if(ok, 2, usual_tax__n)"},
 	"least_tax": {"if(isNull(least_tax), toDecimal64(0, 3), least_tax)", "if(ok, NULL, least_tax)",
 		"least_tax + toDecimal64('0.001', 3)"},
-	"origins__state": {`if(ok, concat(origins__state, '\0'), origins__state)`, "if(ok, '', origins__state)"},
+	"fares__bins": {"if(ok, mapFromArrays([toInt16(4130)], [toUInt64(1)]), fares__bins)",
+		"if(ok, map(), fares__bins)"},
+	"delays__bins":     {"if(ok, mapApply((k, n) -> (k, n + 1), delays__bins), delays__bins)"},
+	"tax_levels__bins": {"if(ok, tax_levels__bins, mapFromArrays([toInt16(0)], [toUInt64(1)]))"},
+	"origins__state":   {`if(ok, concat(origins__state, '\0'), origins__state)`, "if(ok, '', origins__state)"},
 }
 
 // TestWrongRowsAreNoticed changes one value of one row in every column of the table, and drops and doubles a

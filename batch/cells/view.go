@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"recount/schemas/catalog"
+	"recount/schemas/quantile"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -72,8 +73,19 @@ func viewColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []strin
 		typed := "CAST(" + sqlschema.Quote(sqlschema.Table(v, c.Digest(v))) + "." + q("__state") +
 			", 'AggregateFunction(uniqExact, UInt64)')"
 		return []string{"finalizeAggregation(" + typed + ") AS " + q(""), typed + " AS " + q("__state")}
+	case catalog.Quantile:
+		return append(quantileColumns(m, c.MeasureType(v, m)), q(sqlschema.BinsSuffix))
 	}
 	return []string{q("")}
+}
+
+// quantileColumns are the quantiles that a measure is answered for if nothing else is asked.
+func quantileColumns(m catalog.Measure, t catalog.FieldType) (columns []string) {
+	for _, r := range quantile.Defaults {
+		columns = append(columns, sqlschema.Quantile(sqlschema.Quote(m.Name+sqlschema.BinsSuffix), r, t)+" AS "+
+			sqlschema.Quote(m.Name+"__"+r.String()))
+	}
+	return columns
 }
 
 // syncViews creates, replaces and drops SQL VIEWs, so that they are those of the publication. A

@@ -105,7 +105,8 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 		concat(toString(paid__near), ' ', hex(paid__far)), paid__n, toString(mean__sum), mean__n, least, most,
 		toUnixTimestamp64Micro(last),
 		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), hex(origins__state),
-		toString(taxes__sum), taxes__n, toString(usual_tax__sum), usual_tax__n, toString(least_tax)
+		toString(taxes__sum), taxes__n, toString(usual_tax__sum), usual_tax__n, toString(least_tax),
+		concat(toString(fares__bins), ' ', toString(delays__bins), ' ', toString(tax_levels__bins))
 		FROM %s WHERE _ver = %d`, table(c), version))
 	if err != nil {
 		w.t.Fatal(err)
@@ -119,15 +120,16 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 		var taxes, usualTax string
 		var taxesN, usualTaxN uint64
 		var leastTax *string
+		var bins string
 		if err := rows.Scan(&g.bucket, &g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &events, &n, &total, &totalN,
 			&paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &state, &taxes, &taxesN, &usualTax,
-			&usualTaxN, &leastTax); err != nil {
+			&usualTaxN, &leastTax, &bins); err != nil {
 			w.t.Fatal(err)
 		}
 		out = append(out, fmt.Sprint(g.bucket, " ", g.key(), " ", events, " ", n, " ", total, " ", totalN, " ",
 			paid, " ", paidN, " ", mean, " ", meanN, " ", show(least), " ", showFloat(g.most), " ",
 			show(g.last), " ", origins, " ", state, " ", padded(&taxes), " ", taxesN, " ", padded(&usualTax), " ",
-			usualTaxN, " ", padded(leastTax)))
+			usualTaxN, " ", padded(leastTax), " ", bins))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
@@ -141,7 +143,8 @@ func (w *world) readView() (out []string) {
 	w.t.Helper()
 	rows, err := w.db.Query(w.t.Context(), `SELECT toUnixTimestamp64Micro(time), tenant, origin, ok, delay, n,
 		toString(total), paid, mean, toString(mean__sum), mean__n, least, most, toUnixTimestamp64Micro(last), origins,
-		toString(taxes), usual_tax, toString(least_tax), toTypeName(taxes), toTypeName(least_tax)
+		toString(taxes), usual_tax, toString(least_tax), toTypeName(taxes), toTypeName(least_tax),
+		fares__p50, fares__p99, delays__p95, toString(tax_levels__p99)
 		FROM wide`)
 	if err != nil {
 		w.t.Fatal(err)
@@ -157,8 +160,12 @@ func (w *world) readView() (out []string) {
 		var taxes, leastTax *string
 		var usualTax *float64
 		var taxesType, leastType string
+		var fare50, fare99 *float64
+		var delay95 *int64
+		var tax99 *string
 		if err := rows.Scan(&g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &n, &total, &paid, &mean, &sum, &meanN,
-			&least, &g.most, &g.last, &origins, &taxes, &usualTax, &leastTax, &taxesType, &leastType); err != nil {
+			&least, &g.most, &g.last, &origins, &taxes, &usualTax, &leastTax, &taxesType, &leastType,
+			&fare50, &fare99, &delay95, &tax99); err != nil {
 			w.t.Fatal(err)
 		}
 		if taxesType != "Nullable(Decimal(38, 3))" || leastType != "Nullable(Decimal(18, 3))" {
@@ -178,7 +185,8 @@ func (w *world) readView() (out []string) {
 		}
 		out = append(out, fmt.Sprint(g.key(), " ", n, " ", totalText, " ", paidText, " ", showFloat(mean), " ",
 			sum, " ", meanN, " ", show(least), " ", showFloat(g.most), " ", show(g.last), " ", origins, " ",
-			padded(taxes), " ", usual, " ", padded(leastTax)))
+			padded(taxes), " ", usual, " ", padded(leastTax), " ", showFloat(fare50), " ", showFloat(fare99), " ",
+			show(delay95), " ", padded(tax99)))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)

@@ -66,6 +66,8 @@ type BlockRows struct {
 //	sum, avg  N non-null values; their sum is in Hi:Lo (two's complement) or, for floats, in Near and Far
 //	min, max  N non-null values; the extreme is in Ints or Floats where N > 0
 //	distinct  the hashes are Hashes[Starts[row]:Starts[row+1]], ascending and unique
+//	quantile  N non-null values; Counts[i] of them are in the bin Keys[i] (package quantile), for every i from
+//	          Starts[row] to before Starts[row+1], with ascending keys
 type Measure struct {
 	catalog.Measure
 	Type   catalog.FieldType // type of the measured field
@@ -78,6 +80,8 @@ type Measure struct {
 	Floats []float64
 	Starts []int
 	Hashes []uint64
+	Keys   []int16
+	Counts []uint64
 }
 
 // block returns the groups of the view in their order.
@@ -151,8 +155,11 @@ func (a *accumulator) gather(order []int32) Measure {
 			}
 		}
 	}
-	if a.measure.Kind == catalog.Distinct {
+	switch a.measure.Kind {
+	case catalog.Distinct:
 		m.Hashes, m.Starts = a.pairs.hashesByGroup(order)
+	case catalog.Quantile:
+		m.Keys, m.Counts, m.Starts = a.bins.binsByGroup(order)
 	}
 	return m
 }

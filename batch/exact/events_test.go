@@ -56,7 +56,9 @@ func testCatalog() *catalog.Catalog {
 			{Name: "ds", Kind: catalog.Distinct, Field: "s"}, {Name: "df", Kind: catalog.Distinct, Field: "f"},
 			{Name: "di", Kind: catalog.Distinct, Field: "i"}, {Name: "sd", Kind: catalog.Sum, Field: "d"},
 			{Name: "ad", Kind: catalog.Avg, Field: "d"}, {Name: "md", Kind: catalog.Min, Field: "d"},
-			{Name: "xd", Kind: catalog.Max, Field: "d"}, {Name: "dd", Kind: catalog.Distinct, Field: "d"}}}
+			{Name: "xd", Kind: catalog.Max, Field: "d"}, {Name: "dd", Kind: catalog.Distinct, Field: "d"},
+			{Name: "qf", Kind: catalog.Quantile, Field: "f"}, {Name: "qi", Kind: catalog.Quantile, Field: "i"},
+			{Name: "qd", Kind: catalog.Quantile, Field: "d"}}}
 	w := &catalog.View{Name: "narrow", Event: "e", Cell: 15 * time.Minute, Where: []catalog.Filter{
 		{Field: "s", Op: catalog.NotIn, Values: []any{"x", "y"}},
 		{Field: "i", Op: catalog.Ge, Values: []any{int64(-5)}}},

@@ -24,6 +24,7 @@ type accumulator struct {
 	ints      []int64 // min or max
 	floats    []float64
 	pairs     pairs
+	bins      bins
 	hashes    hasher
 }
 
@@ -36,8 +37,11 @@ func (a *accumulator) reset() {
 	clear(a.far)
 	a.ints = a.ints[:0]
 	a.floats = a.floats[:0]
-	if a.measure.Kind == catalog.Distinct {
+	switch a.measure.Kind {
+	case catalog.Distinct:
 		a.pairs.reset()
+	case catalog.Quantile:
+		a.bins.reset()
 	}
 }
 
@@ -58,6 +62,8 @@ func (a *accumulator) add(column arrow.Array, rowGroups []int32, groups int) err
 		fits = a.addExtreme(column, rowGroups, groups, false)
 	case catalog.Distinct:
 		return a.addDistinct(column, rowGroups)
+	case catalog.Quantile:
+		fits = a.addBins(column, rowGroups)
 	}
 	if !fits && column != nil {
 		return fmt.Errorf("column %s is %s, declared %s", a.measure.Field, column.DataType(), a.fieldType)

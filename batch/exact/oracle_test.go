@@ -3,6 +3,7 @@ package exact
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
+	"recount/schemas/quantile"
 	"recount/schemas/record"
 	"recount/schemas/window"
 )
@@ -240,6 +242,8 @@ func naiveMeasure(measure catalog.Measure, events []event) string {
 		return "count"
 	case catalog.Distinct:
 		return naiveDistinct(values)
+	case catalog.Quantile:
+		return naiveBins(values)
 	case catalog.Min, catalog.Max:
 		if len(values) == 0 {
 			return "n0"
@@ -265,6 +269,23 @@ func naiveMeasure(measure catalog.Measure, events []event) string {
 		return fmt.Sprintf("n%d %v", len(values), rounded+0) // An infinity means beyond the range.
 	}
 	return fmt.Sprintf("n%d %v", len(values), sum)
+}
+
+// naiveBins counts values by bin.
+func naiveBins(values []any) string {
+	bins := map[int16]int{}
+	for _, v := range values {
+		if i, ok := v.(int64); ok {
+			bins[quantile.KeyOfInt(i)]++
+		} else {
+			bins[quantile.KeyOfFloat(v.(float64))]++
+		}
+	}
+	text := fmt.Sprint("n", len(values))
+	for _, key := range slices.Sorted(maps.Keys(bins)) {
+		text += fmt.Sprintf(" %d:%d", key, bins[key])
+	}
+	return text
 }
 
 func naiveDistinct(values []any) string {
@@ -328,6 +349,12 @@ func textMeasure(m *Measure, r int) string {
 		return "count"
 	case m.Kind == catalog.Distinct:
 		return fmt.Sprint(m.Hashes[m.Starts[r]:m.Starts[r+1]])
+	case m.Kind == catalog.Quantile:
+		text := fmt.Sprint("n", m.N[r])
+		for i := m.Starts[r]; i < m.Starts[r+1]; i++ {
+			text += fmt.Sprintf(" %d:%d", m.Keys[i], m.Counts[i])
+		}
+		return text
 	case (m.Kind == catalog.Min || m.Kind == catalog.Max) && m.N[r] == 0:
 		return "n0"
 	case float && (m.Kind == catalog.Sum || m.Kind == catalog.Avg):

@@ -43,32 +43,39 @@ func (p *pairs) add(group int32, hash uint64) {
 // hashesByGroup returns the hashes of every group, ascending and unique within the group, in the given order of
 // groups. The hashes of group order[r] are hashes[starts[r]:starts[r+1]].
 func (p *pairs) hashesByGroup(order []int32) (hashes []uint64, starts []int) {
-	rank := make([]int32, len(order))
-	for r, g := range order {
-		rank[g] = int32(r)
-	}
-	next := make([]int, len(order)+1) // by row, where its next hash goes
-	for _, g := range p.groups {
-		next[rank[g]+1]++
-	}
-	for r := range order {
-		next[r+1] += next[r]
-	}
-	hashes = make([]uint64, len(p.hashes))
-	for e, g := range p.groups {
-		r := rank[g]
-		hashes[next[r]] = p.hashes[e]
-		next[r]++
-	}
+	hashes, ends := byRow(p.hashes, p.groups, order)
 	starts = make([]int, len(order)+1)
 	from := 0
 	n := 0
-	for r := range order { // next[r] is where the hashes of row r end.
-		all := hashes[from:next[r]]
-		from = next[r]
+	for r := range order {
+		all := hashes[from:ends[r]]
+		from = ends[r]
 		slices.Sort(all)
 		n += copy(hashes[n:], slices.Compact(all))
 		starts[r+1] = n
 	}
 	return hashes[:n], starts
+}
+
+// byRow returns the values, of which each belongs to a group, in the given order of groups. Those of group order[r] end
+// before ends[r].
+func byRow[T any](values []T, groups, order []int32) (sorted []T, ends []int) {
+	rank := make([]int32, len(order))
+	for r, g := range order {
+		rank[g] = int32(r)
+	}
+	next := make([]int, len(order)+1) // by row, where its next value goes
+	for _, g := range groups {
+		next[rank[g]+1]++
+	}
+	for r := range order {
+		next[r+1] += next[r]
+	}
+	sorted = make([]T, len(values))
+	for e, g := range groups {
+		r := rank[g]
+		sorted[next[r]] = values[e]
+		next[r]++
+	}
+	return sorted, next // Each place has moved to where its row ends.
 }

@@ -13,6 +13,7 @@ import (
 	"recount/schemas/decimal"
 	"recount/schemas/floatsum"
 	"recount/schemas/openapi"
+	"recount/schemas/quantile"
 )
 
 // rowList gathers the rows of a view.
@@ -86,9 +87,14 @@ func (r blockRow) encode() openapi.PreviewRow {
 	}
 	for i := range b.Measures {
 		m := &b.Measures[i]
-		if m.Kind == catalog.Count {
+		switch m.Kind {
+		case catalog.Count:
 			out[m.Name] = b.Events[r.row]
-		} else {
+		case catalog.Quantile:
+			for _, rank := range quantile.Defaults {
+				out[m.Name+"."+rank.String()] = quantileValue(m, r.row, rank)
+			}
+		default:
 			out[m.Name] = measureValue(m, r.row)
 		}
 	}
@@ -137,6 +143,26 @@ func measureValue(m *exact.Measure, row int) any {
 		return time.UnixMicro(m.Ints[row]).UTC()
 	}
 	return m.Ints[row]
+}
+
+// quantileValue returns a quantile as answers have it, or null without values.
+func quantileValue(m *exact.Measure, row int, rank quantile.Rank) any {
+	var sketch quantile.Sketch
+	for i := m.Starts[row]; i < m.Starts[row+1]; i++ {
+		sketch.Add(m.Keys[i], m.Counts[i])
+	}
+	if sketch.Len() == 0 {
+		return nil
+	}
+	key := sketch.Key(rank)
+	if m.Type == catalog.Float64 {
+		return quantile.FloatBinOf(key).Value
+	}
+	value := quantile.IntBinOf(key).Value
+	if d, ok := m.Type.Decimal(); ok {
+		return decimal.Format(value, d.Scale)
+	}
+	return value
 }
 
 // decimalValue returns a number as text, as answers have it, or a mean.

@@ -5,6 +5,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
+	"recount/schemas/quantile"
 )
 
 // TestDecimals shows decimals as answers do: as texts, and a mean as a number.
@@ -17,6 +18,13 @@ func TestDecimals(t *testing.T) {
 		if got := measureValue(&m, 0); got != want {
 			t.Errorf("%s: got %v, want %v", kind, got, want)
 		}
+	}
+	m.Starts = []int{0, 2}
+	m.Keys = []int16{quantile.KeyOfInt(250), quantile.KeyOfInt(1000)}
+	m.Counts = []uint64{1, 1}
+	if got := []any{quantileValue(&m, 0, quantile.P50), quantileValue(&m, 0, quantile.P99)}; got[0] != "2.51" ||
+		got[1] != "10.04" {
+		t.Errorf("quantiles: got %v", got)
 	}
 	m.N[0] = 0
 	if got := measureValue(&m, 0); got != nil {

@@ -170,7 +170,7 @@ func (w *writer) largest() (t *table) {
 func blockBytes(b *exact.Block) int64 {
 	bytes := int64(b.Rows()) * int64(64+24*len(b.Dims)+32*len(b.Measures))
 	for i := range b.Measures {
-		bytes += 16 * int64(len(b.Measures[i].Hashes))
+		bytes += 16*int64(len(b.Measures[i].Hashes)) + 20*int64(len(b.Measures[i].Keys))
 	}
 	return bytes
 }

@@ -139,7 +139,7 @@ type plant struct {
 const (
 	acmeTime   = "2024-01-02 03:01:00.000000"
 	acmeDims   = "('ORD',true,5)"
-	acmeValues = "(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)"
+	acmeValues = "(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')"
 )
 
 // acme returns the difference in the row of tenant acme with other published values.
@@ -156,29 +156,31 @@ var plants = []plant{
 	{name: "another time", extra: "addMinutes(time, 1) AS time", want: openapi.Difference{Tenant: "acme",
 		Time: "2024-01-02 03:02:00.000000", Dimensions: acmeDims, Published: acmeValues, Computed: "no row", Rows: 1}},
 	{name: "events", replace: "_events + 1 AS _events",
-		want: acme("(3,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(3,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "count", replace: "n + 1 AS n",
-		want: acme("(2,3,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,3,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "sum of integers", replace: "total__sum + toInt128('18446744073709551616') AS total__sum",
-		want: acme("(2,2,18446744073709551626,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,18446744073709551626,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "values of a sum", replace: "total__n - 1 AS total__n",
-		want: acme("(2,2,10,1,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,1,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "sum of floats", replace: "paid__near + bitShiftLeft(toInt256(1), 114) AS paid__near",
-		want: acme("(2,2,10,2,4.5,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,2,4.5,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "sum of an average", replace: "mean__near - bitShiftLeft(toInt256(1), 115) AS mean__near",
-		want: acme("(2,2,10,2,4,2,3,2,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,2,4,2,3,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "values of an average", replace: "mean__n + 1 AS mean__n",
-		want: acme("(2,2,10,2,4,2,4,3,5,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,2,4,2,4,3,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "min", replace: "least - 1 AS least",
-		want: acme("(2,2,10,2,4,2,4,2,4,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,2,4,2,4,2,4,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "no min", replace: "NULL AS least",
-		want: acme("(2,2,10,2,4,2,4,2,NULL,2.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,2,4,2,4,2,NULL,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "max", replace: "most + 1 AS most",
-		want: acme("(2,2,10,2,4,2,4,2,5,3.5,'2024-01-02 03:00:00.000000',1,2)")},
+		want: acme("(2,2,10,2,4,2,4,2,5,3.5,'2024-01-02 03:00:00.000000',1,2,'{4129:1,4177:1}')")},
 	{name: "max of times", replace: "addMicroseconds(last, 1) AS last",
-		want: acme("(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000001',1,2)")},
+		want: acme("(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000001',1,2,'{4129:1,4177:1}')")},
 	{name: "distinct", replace: "unhex('020100000000000000ff00000000000000') AS origins__state",
-		want: acme("(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',2,2)")},
+		want: acme("(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',2,2,'{4129:1,4177:1}')")},
+	{name: "quantile", replace: "CAST(map(4129, 2, 4177, 1), 'Map(Int16, UInt64)') AS waits__bins",
+		want: acme("(2,2,10,2,4,2,4,2,5,2.5,'2024-01-02 03:00:00.000000',1,2,'{4129:2,4177:1}')")},
 }
 
 // TestNamesEachDifference publishes one wrong row of each kind and checks that it alone is named.

@@ -145,6 +145,9 @@ func (q *statement) values() []value {
 			}
 			out = append(out, value{name: name, published: "finalizeAggregation(CAST(" + column("__state") +
 				", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + distinctOf + ")"})
+		case catalog.Quantile:
+			out = append(out, value{name: name, published: "toString(mapSort(" + column(sqlschema.BinsSuffix) + "))",
+				computed: "toString(" + sqlschema.CountBins(field, t) + ")"})
 		}
 	}
 	return out

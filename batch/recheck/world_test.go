@@ -65,7 +65,8 @@ func wideView() *catalog.View {
 			{Name: "least", Kind: catalog.Min, Field: "delay"}, {Name: "most", Kind: catalog.Max, Field: "fare"},
 			{Name: "last", Kind: catalog.Max, Field: "closed"},
 			{Name: "origins", Kind: catalog.Distinct, Field: "origin"},
-			{Name: "fares", Kind: catalog.Distinct, Field: "fare"}}}
+			{Name: "fares", Kind: catalog.Distinct, Field: "fare"},
+			{Name: "waits", Kind: catalog.Quantile, Field: "fare"}}}
 }
 
 // withTaxes adds a decimal field to the catalog, and a view over it.
@@ -83,7 +84,8 @@ func taxView() *catalog.View {
 			{Field: "tax", Op: catalog.NotIn, Values: []any{int64(1), int64(2)}}},
 		Measures: []catalog.Measure{{Name: "taxes", Kind: catalog.Sum, Field: "tax"},
 			{Name: "usual", Kind: catalog.Avg, Field: "tax"}, {Name: "least", Kind: catalog.Min, Field: "tax"},
-			{Name: "most", Kind: catalog.Max, Field: "tax"}, {Name: "rates", Kind: catalog.Distinct, Field: "tax"}}}
+			{Name: "most", Kind: catalog.Max, Field: "tax"}, {Name: "rates", Kind: catalog.Distinct, Field: "tax"},
+			{Name: "levels", Kind: catalog.Quantile, Field: "tax"}}}
 }
 
 // slimView has no dimension and a filter with every operator.
@@ -100,7 +102,8 @@ func slimView() *catalog.View {
 			{Field: "fare", Op: catalog.Ge, Values: []any{-3.0}},
 			{Field: "closed", Op: catalog.Lt, Values: []any{start + 40*hour}}},
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
-			{Name: "delays", Kind: catalog.Distinct, Field: "delay"}}}
+			{Name: "delays", Kind: catalog.Distinct, Field: "delay"},
+			{Name: "late", Kind: catalog.Quantile, Field: "delay"}}}
 }
 
 func testCatalog(views ...*catalog.View) *catalog.Catalog {

@@ -31,6 +31,7 @@ type countCmd struct {
 	Min      []string `placeholder:"COLUMN" help:"Columns of which to find the least."`
 	Max      []string `placeholder:"COLUMN" help:"Columns of which to find the greatest."`
 	Distinct []string `placeholder:"COLUMN" help:"Columns of which to count the different values."`
+	Quantile []string `placeholder:"COLUMN" help:"Columns of which to find p50, p95 and p99."`
 	Limit    int      `default:"100" help:"Maximum number of lines."`
 	Keep     string   `type:"path" placeholder:"FOLDER" help:"New folder that keeps the data and a configuration."`
 	tableFlags

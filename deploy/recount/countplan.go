@@ -98,7 +98,7 @@ func (p *countPlan) addMeasures(c *countCmd) error {
 		kind    catalog.MeasureKind
 		columns []string
 	}{{catalog.Sum, c.Sum}, {catalog.Avg, c.Avg}, {catalog.Min, c.Min}, {catalog.Max, c.Max},
-		{catalog.Distinct, c.Distinct}} {
+		{catalog.Distinct, c.Distinct}, {catalog.Quantile, c.Quantile}} {
 		for _, name := range m.columns {
 			errs = append(errs, p.addMeasure(m.kind, name))
 		}

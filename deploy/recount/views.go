@@ -121,6 +121,7 @@ type viewsCreateCmd struct {
 	Min      []string `placeholder:"FIELD" help:"Fields of which to find the least, likewise."`
 	Max      []string `placeholder:"FIELD" help:"Fields of which to find the greatest, likewise."`
 	Distinct []string `placeholder:"FIELD" help:"Fields of which to count the different values, likewise."`
+	Quantile []string `placeholder:"FIELD" help:"Fields of which to find the median, p99 and the like, likewise."`
 }
 
 // Help is the second part of the command's help.
@@ -180,7 +181,7 @@ func (c *viewsCreateCmd) measures() (map[string]any, error) {
 		kind   catalog.MeasureKind
 		fields []string
 	}{{catalog.Sum, c.Sum}, {catalog.Avg, c.Avg}, {catalog.Min, c.Min}, {catalog.Max, c.Max},
-		{catalog.Distinct, c.Distinct}} {
+		{catalog.Distinct, c.Distinct}, {catalog.Quantile, c.Quantile}} {
 		for _, text := range m.fields {
 			name, field, named := strings.Cut(text, "=")
 			if !named {

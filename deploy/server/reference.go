@@ -81,6 +81,7 @@ var sections = []Section{
       worst:     {max: delay}
       mean:      {avg: delay}
       distances: {distinct: distance}
+      delays:    {quantile: delay}
 `},
 	{Name: "jobs", About: "When the scheduled jobs start.", Example: `jobs:
   recompute: {schedule: "@every 30s"}
@@ -170,7 +171,7 @@ var declarationKeys = map[string][]Key{
 		{Key: "views.VIEW.measures.MEASURE", Type: "{count: {}}, or {KIND: FIELD}",
 			Bounds: oneOf(catalog.MeasureKinds) + fmt.Sprintf("; at most %d measures", catalog.MaxMeasures),
 			Meaning: "What is computed of the events in each cell: their number, or an aggregate of a field; " +
-				"distinct is the number of different values."},
+				"distinct is the number of different values; quantile has the median, p99 and the like."},
 	},
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/decimal"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 )
 
@@ -107,6 +108,8 @@ func (c *claim) compare(row map[string]any, number int, g *group, i int) error {
 		return same(got, fmt.Sprint(g.events))
 	case catalog.Distinct:
 		return c.compareDistinct(row, m.Name, int64(len(x.distinct)))
+	case catalog.Quantile:
+		return compareQuantile(row, m, x)
 	}
 	want := x.value(m)
 	if want == nil && x.n > 0 && !c.isNamed(m.Name, number) {
@@ -230,6 +233,37 @@ func (c *claim) compareDistinct(row map[string]any, name string, want int64) err
 		return fmt.Errorf("is %d within [%d, %d], the events give %d", value, low, high, want)
 	}
 	return nil
+}
+
+// compareQuantile checks a quantile, and that the stated bounds are those of its bin.
+func compareQuantile(row map[string]any, m query.Measure, x *measure) error {
+	got := row[m.Name]
+	if x.n == 0 {
+		return same(got, fmt.Sprint(nil))
+	}
+	key := x.bins.Key(m.Rank)
+	float := quantile.FloatBinOf(key)
+	low, value, high := any(float.Low), any(float.Value), any(float.High)
+	if m.Type != catalog.Float64 {
+		b := quantile.IntBinOf(key)
+		low, value, high = b.Low, b.Value, b.High
+	}
+	if d, ok := m.Type.Decimal(); ok {
+		low, value, high = decimal.Format(low.(int64), d.Scale), decimal.Format(value.(int64), d.Scale),
+			decimal.Format(high.(int64), d.Scale)
+	}
+	if err := sameValue(got, value, m.Type); err != nil {
+		return err
+	}
+	bounds, _ := row["bounds"].(map[string]any)
+	pair, stated := bounds[m.Name].([]any)
+	switch {
+	case !stated && low == high:
+		return nil
+	case len(pair) != 2:
+		return fmt.Errorf("has the bounds %v, the events give %v to %v", bounds[m.Name], low, high)
+	}
+	return errors.Join(sameValue(pair[0], low, m.Type), sameValue(pair[1], high, m.Type))
 }
 
 func integer(v any) (int64, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/schemas/catalog"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 	"recount/schemas/window"
 )
@@ -58,6 +59,7 @@ type measure struct {
 	float    *big.Float // sum of floats, with so many bits that nothing is rounded
 	min, max any        // int64 or float64
 	distinct map[uint64]struct{}
+	bins     quantile.Sketch
 }
 
 // exactBits are enough for a sum of any float64 values, and for its quotient by a number of events.
@@ -132,6 +134,8 @@ func (g *group) clone() *group {
 			m.float = new(big.Float).Copy(m.float)
 		}
 		m.distinct = maps.Clone(m.distinct)
+		m.bins = quantile.Sketch{}
+		m.bins.Merge(&g.measures[i].bins)
 	}
 	return c
 }
@@ -174,6 +178,9 @@ func (m *measure) add(kind catalog.MeasureKind, v any) {
 	if m.max == nil || less(m.max, v) {
 		m.max = v
 	}
+	if kind == catalog.Quantile {
+		m.addBin(v)
+	}
 	if kind == catalog.Distinct {
 		if m.distinct == nil {
 			m.distinct = map[uint64]struct{}{}
@@ -182,6 +189,15 @@ func (m *measure) add(kind catalog.MeasureKind, v any) {
 			v = float64(0)
 		}
 		m.distinct[maphash.String(seed, fmt.Sprint(v))] = struct{}{}
+	}
+}
+
+func (m *measure) addBin(v any) {
+	switch x := v.(type) {
+	case int64:
+		m.bins.Add(quantile.KeyOfInt(x), 1)
+	case float64:
+		m.bins.Add(quantile.KeyOfFloat(x), 1)
 	}
 }
 

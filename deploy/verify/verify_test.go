@@ -73,6 +73,8 @@ func config(dir string) server.Config {
 			{Name: "cost", Kind: catalog.Sum, Field: "cost"}, {Name: "mean", Kind: catalog.Avg, Field: "cost"},
 			{Name: "hits", Kind: catalog.Count}, {Name: "ms", Kind: catalog.Sum, Field: "ms"},
 			{Name: "users", Kind: catalog.Distinct, Field: "user"},
+			{Name: "prices", Kind: catalog.Quantile, Field: "cost"},
+			{Name: "waits", Kind: catalog.Quantile, Field: "ms"},
 			{Name: "worst", Kind: catalog.Max, Field: "ms"}}}}
 	cfg.Jobs = jobs.Config{} // Jobs run on request only.
 	return cfg

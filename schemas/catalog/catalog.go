@@ -73,10 +73,11 @@ const (
 	Max      MeasureKind = "max"
 	Avg      MeasureKind = "avg"
 	Distinct MeasureKind = "distinct"
+	Quantile MeasureKind = "quantile"
 )
 
 // MeasureKinds lists the measure kinds in the order documentation shows them.
-var MeasureKinds = []MeasureKind{Count, Sum, Min, Max, Avg, Distinct}
+var MeasureKinds = []MeasureKind{Count, Sum, Min, Max, Avg, Distinct, Quantile}
 
 // Measure is one number a view keeps. Field is empty for Count.
 type Measure struct {

@@ -203,7 +203,7 @@ func (c *Catalog) measureFault(v *View, m Measure) string {
 		return ""
 	case !ok:
 		return fmt.Sprintf("event %q has no field %q", v.Event, m.Field)
-	case (m.Kind == Sum || m.Kind == Avg) && !t.IsNumber():
+	case (m.Kind == Sum || m.Kind == Avg || m.Kind == Quantile) && !t.IsNumber():
 		return fmt.Sprintf("%s needs an int64, float64 or decimal field; %q is %s", m.Kind, m.Field, t)
 	case (m.Kind == Min || m.Kind == Max) && !t.IsNumber() && t != Timestamp:
 		return fmt.Sprintf("%s needs an int64, float64, decimal or timestamp field; %q is %s", m.Kind, m.Field, t)

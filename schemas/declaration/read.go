@@ -163,8 +163,8 @@ func (r *reader) measure(name string, n *yaml.Node, path []string) catalog.Measu
 	m := catalog.Measure{Name: name}
 	kinds := r.members(n, path)
 	if len(kinds) != 1 {
-		r.mistake(path, "a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field} or "+
-			"{distinct: field}, and nothing beside it")
+		r.mistake(path, "a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field}, "+
+			"{distinct: field} or {quantile: field}, and nothing beside it")
 		return m
 	}
 	for kind, value := range kinds {

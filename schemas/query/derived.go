@@ -85,8 +85,8 @@ func (s *Scan) deriveFrom(c *catalog.Catalog, d Derived) (DerivedNumber, error) 
 	e, err := expression.Parse(d.Expression, func(name string) (expression.Type, bool) {
 		m, ok := s.View.Measure(name)
 		switch {
-		case ok:
-			return numberType(&Measure{m, c.MeasureType(s.View, m)}), true
+		case ok && m.Kind != catalog.Quantile:
+			return numberType(&Measure{Measure: m, Type: c.MeasureType(s.View, m)}), true
 		case name == WindowSeconds:
 			return expression.Float64, true
 		}
@@ -111,7 +111,7 @@ func (s *Scan) deriveFrom(c *catalog.Catalog, d Derived) (DerivedNumber, error) 
 	for _, name := range e.Columns {
 		at := -1
 		if m, ok := s.View.Measure(name); ok {
-			at = s.column(c, m)
+			at = s.column(Measure{Measure: m, Type: c.MeasureType(s.View, m)})
 		}
 		out.Measures = append(out.Measures, at)
 	}

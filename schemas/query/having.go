@@ -34,15 +34,15 @@ func (q *Query) having(c *catalog.Catalog, s *Scan) ([]Condition, error) {
 
 // measure resolves a comparison of a measure.
 func (r *resolver) measure(s *Scan, c *Condition, place string) error {
-	m, ok := r.view.Measure(c.Measure)
+	m, err := measureNamed(r.catalog, r.view, place, c.Measure)
 	derived := s.derived(c.Measure)
 	switch {
 	case c.Dimension != "":
 		return invalid(place, "a condition of having has measure; write that of dimension %s into where", c.Dimension)
-	case !ok && slices.Contains(r.view.Dimensions, c.Measure):
+	case err != nil && slices.Contains(r.view.Dimensions, c.Measure):
 		return invalid(place, "%s is a dimension; write its condition into where", c.Measure)
-	case !ok && derived < 0:
-		return invalid(place, "view %s has no measure %q; it has %s", r.view.Name, c.Measure, measureNames(r.view))
+	case err != nil && derived < 0:
+		return err
 	case !slices.Contains(havingOps, c.Op):
 		return invalid(place, "%s: a measure has no op %q; use one of %v", c.Measure, c.Op, havingOps)
 	}
@@ -53,7 +53,7 @@ func (r *resolver) measure(s *Scan, c *Condition, place string) error {
 		c.Column = derived
 		c.Type = s.Derived[derived].Type()
 	} else {
-		at := s.column(r.catalog, m)
+		at := s.column(m)
 		c.Column = len(s.Derived) + at
 		c.Type = s.Measures[at].ResultType()
 	}

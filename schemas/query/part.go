@@ -7,6 +7,7 @@ import (
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
 	"recount/schemas/position"
+	"recount/schemas/quantile"
 )
 
 // Part is what one layer knows of a scan: one row a group that has events, in no
@@ -48,6 +49,7 @@ func (c *Column) IsNull(row int) bool { return c.Null != nil && c.Null[row] }
 //	          be nil where N is 0
 //	min, max  N non-null values; the extreme in Lo (as int64) or Float
 //	distinct  from the batch layer Exact, and Set where asked for; from the speed layer Sketch
+//	quantile  N non-null values, which are in Bins; it is nil where N is 0
 //
 // The batch layer's set is a list of hashes or registers, because most groups have few and a dense
 // sketch of every group would not fit in memory.
@@ -60,11 +62,12 @@ type Acc struct {
 	Exact  uint64
 	Sketch *distinct.Sketch
 	Set    *distinct.Set
+	Bins   *quantile.Sketch
 }
 
-// AccBytes is what an Acc of the measure needs, without its sketch, set and far values.
+// AccBytes is what an Acc of the measure needs, without its sketch, set, bins and far values.
 func (m *Measure) AccBytes() int64 {
-	const acc = 64
+	const acc = 72
 	const sum = 56
 	if m.SumsFloats() {
 		return acc + sum

@@ -19,6 +19,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/decimal"
 	"recount/schemas/instant"
+	"recount/schemas/quantile"
 	"recount/schemas/window"
 )
 
@@ -297,8 +298,9 @@ type Dimension struct {
 
 // Measure is a measure with the type of its field.
 type Measure struct {
-	catalog.Measure
-	Type catalog.FieldType
+	catalog.Measure // The name is that of the answer's column: for a quantile, with its rank.
+	Type            catalog.FieldType
+	Rank            quantile.Rank // of a quantile
 }
 
 // ResultType returns the type of the measure's finished values.
@@ -468,6 +470,9 @@ func (q *Query) widen(cell time.Duration) {
 func measureNames(v *catalog.View) string {
 	var names []string
 	for _, m := range v.Measures {
+		if m.Kind == catalog.Quantile {
+			m.Name += rankMark + quantile.P99.String()
+		}
 		names = append(names, m.Name)
 	}
 	return strings.Join(names, ", ")
@@ -479,16 +484,17 @@ func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error)
 			q.Measures = append(q.Measures, m.Name)
 		}
 	}
+	q.Measures = expandQuantiles(v, q.Measures)
 	var out []Measure
 	for i, name := range q.Measures {
-		m, ok := v.Measure(name)
-		if !ok {
-			return nil, invalid("measures", "view %s has no measure %q; it has %s", v.Name, name, measureNames(v))
+		m, err := measureNamed(c, v, "measures", name)
+		if err != nil {
+			return nil, err
 		}
 		if slices.Contains(q.Measures[:i], name) {
 			return nil, invalid("measures", "%q is listed twice", name)
 		}
-		out = append(out, Measure{m, c.MeasureType(v, m)})
+		out = append(out, m)
 	}
 	return out, nil
 }
@@ -509,12 +515,12 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 	return out, nil
 }
 
-// column returns the place of a measure of the view in Measures, after adding it if it is not there.
-func (s *Scan) column(c *catalog.Catalog, m catalog.Measure) int {
+// column returns the place of a measure in Measures, after adding it if it is not there.
+func (s *Scan) column(m Measure) int {
 	at := slices.IndexFunc(s.Measures, func(o Measure) bool { return o.Name == m.Name })
 	if at < 0 {
 		at = len(s.Measures)
-		s.Measures = append(s.Measures, Measure{m, c.MeasureType(s.View, m)})
+		s.Measures = append(s.Measures, m)
 	}
 	return at
 }
@@ -522,14 +528,16 @@ func (s *Scan) column(c *catalog.Catalog, m catalog.Measure) int {
 // orderBy checks the sort keys. It adds the measures that only order rows to the scan, after those of the query.
 func (q *Query) orderBy(c *catalog.Catalog, s *Scan) error {
 	for i, o := range q.OrderBy {
-		m, isMeasure := s.View.Measure(o.By)
+		m, err := measureNamed(c, s.View, "order_by", o.By)
 		switch {
 		case slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }):
 			return invalid("order_by", "%q is listed twice", o.By)
 		case slices.Contains(q.GroupBy, o.By), slices.Contains(q.Measures, o.By), s.derived(o.By) >= 0,
 			o.By == "time" && q.IsWindowed():
-		case isMeasure:
-			s.column(c, m)
+		case err == nil:
+			s.column(m)
+		case isQuantile(s.View, o.By):
+			return err
 		default:
 			return invalid("order_by", "%q is neither time, nor in group_by or derived, nor a measure of the view: %s",
 				o.By, measureNames(s.View))

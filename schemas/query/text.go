@@ -19,7 +19,7 @@ import (
 //	           | name "between" value "and" value
 //	           | name "exists" [ "true" | "false" ]
 //	value      = "null" | word | 'text' | "text"
-//	name       = letters, digits and underscores | `any of them`
+//	name       = letters, digits, underscores, and points after the first of them | `any of them`
 //
 // A word ends before white space, a parenthesis, a comma or a quotation mark, and has the type of the dimension. In
 // 'text' the sign ' is written twice, and "text" is a string of JSON. Both are strings. The text dimension:op:value,
@@ -79,7 +79,7 @@ func (c *clause) parse(text string) ([]Condition, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil // A dashboard's variable without a value asks for all.
 	}
-	if name, rest, ok := strings.Cut(text, ":"); ok && name != "" && isName(name) {
+	if name, rest, ok := strings.Cut(text, ":"); ok && name != "" && isName(strings.ReplaceAll(name, rankMark, "")) {
 		return c.parseShort(text, name, rest)
 	}
 	r := &textReader{clause: c, text: text}
@@ -290,7 +290,7 @@ func (r *textReader) name() (string, error) {
 		return name[:end], nil
 	}
 	n := 0
-	for n < len(left) && isName(left[n:n+1]) {
+	for n < len(left) && (isName(left[n:n+1]) || n > 0 && left[n:n+1] == rankMark) {
 		n++
 	}
 	if n == 0 {

@@ -44,6 +44,8 @@ func valueBytes(name, sqlType string) (string, error) {
 		return nullAndBytes(name, numberBytes("ifNull("+name+", toFloat64(0))")), nil
 	case "Nullable(" + timeType + ")":
 		return nullAndBytes(name, numberBytes("ifNull(toUnixTimestamp64Micro("+name+"), toInt64(0))")), nil
+	case BinsType:
+		return lengthAndBytes("toString(mapSort(" + name + "))"), nil
 	case "Array(UInt32)":
 		return lengthAndBytes("toString(" + name + ")"), nil
 	}

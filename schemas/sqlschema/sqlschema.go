@@ -119,6 +119,7 @@ func Columns(c *catalog.Catalog, v *catalog.View) []Column {
 //	          of floats: m__near Int256 and m__far String (floatsum.Sum), m__n UInt64
 //	min, max  m Nullable(Int64, Decimal(18, S), Float64 or DateTime64(6))
 //	distinct  m__state String (a uniqExact state of UInt64)
+//	quantile  m__bins Map(Int16, UInt64), of the bins of package quantile that have values, by key
 //
 // A sum is so wide that a cell never overflows; the query says so when its total does. No declared name
 // may hold two underscores in a row. Tables under catalog.Catalog.SketchedDigest have m__sketch Array(UInt32)
@@ -140,12 +141,20 @@ func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Co
 		return []Column{{m.Name + "__sum", "Int128"}, n}
 	case catalog.Min, catalog.Max:
 		return []Column{{m.Name, "Nullable(" + Type(t) + ")"}}
+	case catalog.Quantile:
+		return []Column{{m.Name + BinsSuffix, BinsType}}
 	}
 	return []Column{{m.Name + StateSuffix, "String"}}
 }
 
 // StateSuffix ends the name of the column with the states of a distinct measure.
 const StateSuffix = "__state"
+
+// BinsSuffix ends the name of the column with the bins of a quantile measure.
+const BinsSuffix = "__bins"
+
+// BinsType is the ClickHouse type of bins. sumMap adds them up.
+const BinsType = "Map(Int16, UInt64)"
 
 // Type returns the ClickHouse type of a field.
 func Type(t catalog.FieldType) string {

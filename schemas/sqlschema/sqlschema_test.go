@@ -46,7 +46,8 @@ func every() (*catalog.Catalog, *catalog.View) {
 // decimals is a catalog with each measure of a decimal.
 func decimals() (*catalog.Catalog, *catalog.View) {
 	v := &catalog.View{Name: "sales", Event: "e", Cell: time.Minute}
-	for _, kind := range catalog.MeasureKinds {
+	for _, kind := range []catalog.MeasureKind{catalog.Count, catalog.Sum, catalog.Min, catalog.Max, catalog.Avg,
+		catalog.Distinct} {
 		m := catalog.Measure{Name: string(kind), Kind: kind, Field: "price"}
 		if kind == catalog.Count {
 			m.Field = ""
@@ -88,6 +89,18 @@ func TestDecimalTable(t *testing.T) {
 	}
 	compareGolden(t, "testdata/decimals.sql", sqlschema.CreateTable(c, v)+"\n\n"+
 		strings.ReplaceAll(checksum, "), ", "),\n")+"\n")
+}
+
+// TestQuantileTable freezes the DDL and the checksum of a table with bins.
+func TestQuantileTable(t *testing.T) {
+	t.Parallel()
+	c, v := decimals()
+	v.Measures = []catalog.Measure{{Name: "price", Kind: catalog.Quantile, Field: "price"}}
+	checksum, err := sqlschema.Checksum(sqlschema.MeasureColumns(c, v, v.Measures[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "testdata/quantiles.sql", sqlschema.CreateTable(c, v)+"\n\n"+checksum+"\n")
 }
 
 func compareGolden(t *testing.T, golden, got string) {

@@ -1,13 +1,16 @@
 package batchview
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 )
 
@@ -55,6 +58,8 @@ type dimCell struct {
 
 type measureCell struct {
 	query.Measure
+	// first is the measure whose accumulators these are: itself, but for a further rank of a quantile.
+	first int
 	// countsEvents says that n has no column, because it is the number of events.
 	countsEvents bool
 	n            uint64
@@ -64,7 +69,8 @@ type measureCell struct {
 	near         floatsum.Near
 	far          string
 	// set is the state of a set, or of its registers. It is empty where nobody asked for it.
-	set string
+	set  string
+	bins string
 }
 
 func newCollector(scan *query.Scan, limit int, st *statement) *collector {
@@ -93,7 +99,10 @@ func newCollector(scan *query.Scan, limit int, st *statement) *collector {
 	for j, m := range scan.Measures {
 		c.measures[j].Measure = m
 		c.measures[j].countsEvents = st.countsEvents(m)
-		c.dest = append(c.dest, c.measures[j].dest(st.hasSketches)...)
+		c.measures[j].first = scan.Shared(j)
+		if c.measures[j].first == j {
+			c.dest = append(c.dest, c.measures[j].dest(st.hasSketches)...)
+		}
 	}
 	c.dest = append(c.dest, &c.partName)
 	if st.countsOverflow {
@@ -123,6 +132,9 @@ func (c *collector) zeros() []string {
 // dest returns pointers to the fields that measureColumns selects.
 func (m *measureCell) dest(hasSketches bool) []any {
 	var out []any
+	if m.Kind == catalog.Quantile {
+		return append(out, &m.bins)
+	}
 	if !m.countsEvents {
 		out = append(out, &m.n)
 	}
@@ -171,7 +183,7 @@ func (c *collector) add(ctx context.Context) error {
 		if set := len(c.measures[j].set); set > 0 {
 			bytes += int64(distinct.SetBytes + min(set, distinct.MaxRegisterBytes))
 		}
-		bytes += int64(len(c.measures[j].far))
+		bytes += int64(len(c.measures[j].far) + len(c.measures[j].bins))
 	}
 	if err := c.scan.Memory.Grow(ctx, bytes); err != nil {
 		return err
@@ -190,6 +202,10 @@ func (c *collector) add(ctx context.Context) error {
 		}
 	}
 	for j := range c.measures {
+		if first := c.measures[j].first; first < j {
+			p.Measures[j] = p.Measures[first]
+			continue
+		}
 		accumulator, err := c.accumulator(&c.measures[j])
 		if err != nil {
 			return err
@@ -214,6 +230,8 @@ func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
 		far, err := floatsum.ParseFar(m.far)
 		sum.Far = far
 		return query.Acc{N: m.n, Sum: sum}, err
+	case m.Kind == catalog.Quantile:
+		return parseBins(m.bins)
 	case m.Kind == catalog.Distinct && m.set == "":
 		return query.Acc{Exact: m.n}, nil
 	case m.Kind == catalog.Distinct && (c.st.readsStates || m.n <= distinct.MaxHashes):
@@ -264,4 +282,35 @@ func parseRegisters(state string) ([]uint32, error) {
 		out[i] = binary.LittleEndian.Uint32(raw[size+4*i:])
 	}
 	return out, nil
+}
+
+// parseBins reads a state of sumMap of Map(Int16, UInt64): the number of bins, then the key and the number of values of
+// each, in any order.
+func parseBins(state string) (query.Acc, error) {
+	raw := []byte(state)
+	n, size := binary.Uvarint(raw)
+	if rest := len(raw) - size; size <= 0 || rest%quantile.BinBytes != 0 || uint64(rest/quantile.BinBytes) != n {
+		return query.Acc{}, fmt.Errorf("read bins: there should be %d, which is not what fits in %d bytes", n, len(raw))
+	}
+	bins := make([]bin, n)
+	for i := range bins {
+		at := raw[size+quantile.BinBytes*i:]
+		bins[i] = bin{int16(binary.LittleEndian.Uint16(at)), binary.LittleEndian.Uint64(at[2:])}
+	}
+	slices.SortFunc(bins, func(a, b bin) int { return cmp.Compare(a.key, b.key) })
+	var a query.Acc
+	for _, b := range bins {
+		if a.Bins == nil {
+			a.Bins = &quantile.Sketch{}
+		}
+		a.N += b.n
+		a.Bins.Add(b.key, b.n)
+	}
+	return a, nil
+}
+
+// bin is an entry of a state of sumMap.
+type bin struct {
+	key int16
+	n   uint64
 }

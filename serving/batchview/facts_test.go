@@ -13,6 +13,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/oracle"
@@ -152,7 +153,8 @@ func earlier() []oracle.Event {
 
 func compare(t *testing.T, want, got map[string][]query.Acc) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(distinct.Sketch{}), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(distinct.Sketch{}, quantile.Sketch{}),
+		cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -13,6 +13,8 @@ const (
 	memoryFactor = 4
 	// distinctBytes is what a group's set of hashes needs in ClickHouse.
 	distinctBytes = 768
+	// binsBytes is what a group's bins need in ClickHouse.
+	binsBytes = 4096
 	// stateFactor is how many bytes ClickHouse needs for each byte of the states that it unites: a table of hashes for
 	// each thread, a larger one while it grows, and the result.
 	stateFactor = 10
@@ -31,8 +33,11 @@ func (v *Views) firstMemory(scan *query.Scan, p *pins, states int64) int64 {
 	}
 	group := rowBytes(scan)
 	for _, m := range scan.Measures {
-		if m.Kind == catalog.Distinct {
+		switch m.Kind {
+		case catalog.Distinct:
 			group += distinctBytes
+		case catalog.Quantile:
+			group += binsBytes
 		}
 	}
 	if !hasDistinct(scan) {
@@ -41,7 +46,7 @@ func (v *Views) firstMemory(scan *query.Scan, p *pins, states int64) int64 {
 	return min(leastMemory+groups*group+stateFactor*states, scan.Memory.Room(v.cfg.MaxMemory)/4*3)
 }
 
-// rowBytes is what a row of a part needs, without its strings and registers.
+// rowBytes is what a row of a part needs, without its strings, registers and bins.
 func rowBytes(scan *query.Scan) int64 {
 	const window = 4 + 8 // and the number of events
 	const dimension = 16 + 1

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"recount/schemas/distinct"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 	"recount/schemas/record"
 )
@@ -147,7 +148,8 @@ func TestPartsChangeWhileQueriesRun(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if diff := cmp.Diff(want, byKey(part), cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
+				unexported := cmp.AllowUnexported(distinct.Sketch{}, quantile.Sketch{})
+				if diff := cmp.Diff(want, byKey(part), unexported); diff != "" {
 					t.Error(diff)
 					return
 				}

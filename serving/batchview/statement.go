@@ -126,8 +126,10 @@ func (st *statement) groupColumns(scan *query.Scan, k keys, sketches sketchColum
 		columns = append(columns, k.window)
 	}
 	columns = append(append(columns, k.dims...), "sum(_events)")
-	for _, m := range scan.Measures {
-		columns = append(columns, st.measureColumns(m, sketches, sums)...)
+	for i, m := range scan.Measures {
+		if scan.Shared(i) == i {
+			columns = append(columns, st.measureColumns(m, sketches, sums)...)
+		}
 	}
 	return st.selectColumns(columns, noPart, noOverflow)
 }
@@ -180,6 +182,9 @@ func (st *statement) measureColumns(m query.Measure, sketches sketchColumns, sum
 			value = fmt.Sprintf("reinterpretAsInt64(ifNull(%s, toDecimal64(0, %d)))", value, d.Scale)
 		}
 		return []string{"count(" + name("") + ")", "ifNull(" + value + ", 0)"}
+	case catalog.Quantile:
+		// The state of a sum by key is read, because the driver builds a map by reflection.
+		return []string{"toString(sumMapState(" + sqlschema.Quote(m.Stored()+sqlschema.BinsSuffix) + "))"}
 	}
 	hashes := hashesOf(&m)
 	switch sketches {

@@ -105,7 +105,10 @@ func (s *store) prepare(tenant string, ver uint64, events []oracle.Event) []reco
 		count[bucket]++
 		values := []any{time.UnixMicro(bucket).UTC(), ver, tenant, time.UnixMicro(cell).UTC()}
 		values = append(append(values, r.Keys...), uint64(len(r.Events)))
-		for _, m := range scan.Measures {
+		for i, m := range scan.Measures {
+			if scan.Shared(i) < i {
+				continue
+			}
 			values = append(values, s.storedColumns(m, r)...)
 		}
 		s.pending = append(s.pending, values)
@@ -177,6 +180,12 @@ func (s *store) columns() []sqlschema.Column {
 		}
 	}
 	return columns
+}
+
+// leaveOutQuantiles makes the view one from before there were quantiles, as older tables have it.
+func (s *store) leaveOutQuantiles() {
+	s.view.Measures = slices.DeleteFunc(s.view.Measures,
+		func(m catalog.Measure) bool { return m.Kind == catalog.Quantile })
 }
 
 // useTable makes the store's table one of an older digest, whose DDL is in the file.

@@ -20,10 +20,10 @@
 // # CSV, Arrow and Parquet
 //
 // The columns do not depend on the data. They are: time (unless granularity is all), the
-// dimensions, the measures, the derived numbers, and then for each measure <name>__live and, for a distinct count or a
-// derived number of one, <name>__low and <name>__high. These last three are null in a row without a live
-// part or without sketch error. If the query compares, <name>__previous follows for each measure and derived
-// number. Declared names have no two underscores in sequence, so the names never collide.
+// dimensions, the measures, the derived numbers, and then for each measure <name>__live and, for a distinct count, a
+// quantile or a derived number of a distinct count, <name>__low and <name>__high. These last three are null in a row
+// without a live part or without sketch error. If the query compares, <name>__previous follows for each measure and
+// derived number. Declared names have no two underscores in sequence, so the names never collide.
 // The totals and the accuracy do not fit in a table. The totals are in the response header
 // Recount-Totals. The accuracy is in the response header Recount-Accuracy, and in Arrow also in the
 // schema's metadata under "accuracy", and in Parquet in the file's.

@@ -99,8 +99,9 @@ func (e *jsonRow) append(dst []byte, i int) []byte {
 		dst = e.appendMeasure(dst, &e.a.Measures[m], &e.a.Measures[m].Value, i)
 	}
 	if e.a.IsLive(i) {
-		dst = e.appendBounds(e.appendLive(appendComma(dst, open), i), i)
+		dst = e.appendLive(appendComma(dst, open), i)
 	}
+	dst = e.appendBounds(dst, i)
 	switch {
 	case e.previous == nil:
 	case e.a.Previous.Missing[i]:
@@ -164,8 +165,8 @@ func (e *jsonRow) appendBounds(dst []byte, i int) []byte {
 			open = len(dst)
 		}
 		dst = append(append(appendComma(dst, open), e.measures[j]...), '[')
-		dst = append(e.clock.appendValue(dst, m.Type, &m.Low, i), ',')
-		dst = append(e.clock.appendValue(dst, m.Type, &m.High, i), ']')
+		dst = append(e.appendMeasure(dst, m, &m.Low, i), ',')
+		dst = append(e.appendMeasure(dst, m, &m.High, i), ']')
 	}
 	if open < 0 {
 		return dst

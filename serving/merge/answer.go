@@ -67,11 +67,12 @@ type Measure struct {
 	Value Values
 	// Live is empty when no row has a live part, and for a derived number.
 	Live Values
-	// Estimated says that values may have sketch error: those of a distinct count, and of a derived number of one.
+	// Estimated says that values may have sketch error: those of a distinct count, of a quantile, and of a derived
+	// number of a distinct count.
 	Estimated bool
 	// Low and High are the bounds of values. They are equal in a row whose value is exact, and empty when no row has
-	// a live part. Where those of a derived number are not known, they are the ends of its type, and the value may
-	// be null.
+	// a live part, but for quantiles. Where those of a derived number are not known, they are the ends of its type, and
+	// the value may be null.
 	Low, High Values
 }
 

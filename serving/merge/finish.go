@@ -6,6 +6,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/decimal"
 	"recount/schemas/floatsum"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 )
 
@@ -44,6 +45,10 @@ func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 	case catalog.Max:
 		out.Lo = uint64(max(int64(a.Lo), int64(b.Lo)))
 		out.Float = max(a.Float, b.Float)
+	case catalog.Quantile:
+		out.Bins = &quantile.Sketch{}
+		out.Bins.Merge(a.Bins)
+		out.Bins.Merge(b.Bins)
 	}
 	return &out
 }
@@ -60,6 +65,9 @@ func finish(m *query.Measure, a *query.Acc) value {
 		return intValue(int64(a.N), a.N <= math.MaxInt64)
 	case a.N == 0:
 		return value{null: true}
+	case m.Kind == catalog.Quantile:
+		v, _ := quantileOf(m, a)
+		return v
 	case m.Kind == catalog.Avg && float:
 		return floatValue(a.Sum.Mean(a.N))
 	case m.Kind == catalog.Avg && isDecimal:
@@ -125,7 +133,7 @@ func (c *column) accumulators(g *groups, i int) (batch, live *query.Acc) {
 
 // isEstimated reports whether values may have sketch error.
 func (c *column) isEstimated() bool {
-	return c.Kind == catalog.Distinct || c.derived != nil && c.derived.isEstimated()
+	return c.Kind == catalog.Distinct || c.Kind == catalog.Quantile || c.derived != nil && c.derived.isEstimated()
 }
 
 // mergedValue returns the value of row i. It returns the bounds of the value too, if that is estimated.
@@ -137,6 +145,9 @@ func (c *column) mergedValue(g *groups, i int) (value, limits) {
 	if c.Kind == catalog.Distinct {
 		d := mergeDistinct(b, l, c.scratch)
 		return value{i: d.value}, limits{value{i: d.low}, value{i: d.high}}
+	}
+	if c.Kind == catalog.Quantile {
+		return quantileOf(&c.Measure, join(&c.Measure, b, l))
 	}
 	return finish(&c.Measure, join(&c.Measure, b, l)), limits{}
 }

@@ -178,10 +178,10 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
 		if c.derived == nil {
 			m.Live = newValues(m.Type, a.rows, wide)
 		}
-		if m.Estimated {
-			m.Low = newValues(m.Type, a.rows, false)
-			m.High = newValues(m.Type, a.rows, false)
-		}
+	}
+	if m.Estimated && (a.HasLive != nil || m.Kind == catalog.Quantile) {
+		m.Low = newValues(m.Type, a.rows, false)
+		m.High = newValues(m.Type, a.rows, false)
 	}
 	var beyond []int
 	for i, row := range place {

@@ -47,7 +47,8 @@ func anyKey(d *Dimension, row int) any {
 func drawQuery(t *rapid.T) *query.Query {
 	q := &query.Query{View: "flights", From: start, To: start.Add(6 * time.Hour)}
 	q.Granularity = rapid.SampledFrom([]string{"", "1h", "15m", "1d"}).Draw(t, "granularity")
-	names := []string{"time", "n", "late", "mean", "worst", "far", "usual", "short", "first", "tails"}
+	names := []string{"time", "n", "late", "mean", "worst", "far", "usual", "short", "first", "tails",
+		"lateness.p99", "length.p50"}
 	for _, d := range []string{"origin", "delay", "cancelled"} {
 		if rapid.Bool().Draw(t, d) {
 			q.GroupBy = append(q.GroupBy, d)
@@ -55,7 +56,7 @@ func drawQuery(t *rapid.T) *query.Query {
 		}
 	}
 	all := rapid.SampledFrom([][]string{nil, nil, {"n"}, {"far", "late"},
-		{"first", "mean", "short", "usual", "worst"}})
+		{"first", "mean", "short", "usual", "worst"}, {"length.p0", "length.p99.9", "n", "lateness"}})
 	q.Measures = all.Draw(t, "measures")
 	q.Derived = oracle.DrawDerived(t, 3)
 	for _, d := range q.Derived {
@@ -318,7 +319,9 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 			anyValue(&m.Live, i) != live[liveRow].Measure(scan.Measures[j]) {
 			t.Fatalf("row %d: live %s is %v", i, m.Name, anyValue(&m.Live, i))
 		}
-		if m.Bounded(i) {
+		if m.Kind == catalog.Quantile {
+			checkQuantile(t, want, scan.Measures[j], m, i)
+		} else if m.Bounded(i) {
 			t.Fatalf("row %d: %s of a small set has bounds", i, m.Name)
 		}
 		beyond := want.OutOfRange(scan.Measures[j]) || liveRow >= 0 && live[liveRow].OutOfRange(scan.Measures[j])
@@ -340,6 +343,21 @@ func isWithin(m *Measure, row int, v any) bool {
 		return m.High.Floats[row] == math.MaxFloat64
 	}
 	return m.High.Ints[row] == math.MaxInt64
+}
+
+// checkQuantile checks that the bounds of a quantile are those of the bin of the true one.
+func checkQuantile(t *rapid.T, want *oracle.Row, measure query.Measure, m *Measure, i int) {
+	_, low, high := want.Quantile(measure)
+	if low == nil {
+		if m.Bounded(i) {
+			t.Fatalf("row %d: %s has no value, but bounds", i, m.Name)
+		}
+		return
+	}
+	if gotLow, gotHigh := anyValue(&m.Low, i), anyValue(&m.High, i); gotLow != low || gotHigh != high ||
+		m.Bounded(i) != (low != high) {
+		t.Fatalf("row %d: %s is from %v to %v, want %v to %v", i, m.Name, gotLow, gotHigh, low, high)
+	}
 }
 
 func isNamed(named []query.OutOfRange, measure string, row int) bool {
@@ -377,7 +395,7 @@ func checkBounds(t *testing.T, inBatch, inLive, shared int) {
 	s := new(scratch)
 	if inBatch <= distinct.MaxHashes && live.Exact() {
 		d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Set: distinct.SetOf(hashes)}, &query.Acc{Sketch: live}, s)
-		if want := (bounds{truth, truth, truth, truth - int64(inBatch)}); d != want {
+		if want := (bounds{value: truth, low: truth, high: truth, added: truth - int64(inBatch)}); d != want {
 			t.Errorf("batch %d, live %d, shared %d: got %+v, want %+v", inBatch, inLive, shared, d, want)
 		}
 	}

@@ -3,6 +3,7 @@ package merge
 import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 )
 
@@ -50,6 +51,13 @@ func add(m *query.Measure, total, a *query.Acc) {
 		if m.SumsFloats() {
 			total.AddFloats(a.Sum)
 		}
+		return
+	}
+	if m.Kind == catalog.Quantile {
+		if total.Bins == nil {
+			total.Bins = &quantile.Sketch{}
+		}
+		total.Bins.Merge(a.Bins)
 		return
 	}
 	least := m.Kind == catalog.Min

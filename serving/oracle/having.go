@@ -71,6 +71,9 @@ func drawMeasure(t *rapid.T, derived []query.Derived) query.Condition {
 	view := c.Views["flights"]
 	m := query.Measure{Measure: rapid.SampledFrom(view.Measures).Draw(t, "measure")}
 	m.Type = c.MeasureType(view, m.Measure)
+	if m.Kind == catalog.Quantile {
+		m.Name += ".p95"
+	}
 	if len(derived) > 0 && rapid.Bool().Draw(t, "is derived") {
 		m = measureOf(rapid.SampledFrom(derived).Draw(t, "number"))
 	}

@@ -15,6 +15,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 	"recount/schemas/window"
 	"recount/schemas/window/windowtest"
@@ -38,6 +39,8 @@ func Catalog() *catalog.Catalog {
 				{Name: "far", Kind: catalog.Sum, Field: "miles"}, {Name: "usual", Kind: catalog.Avg, Field: "miles"},
 				{Name: "short", Kind: catalog.Min, Field: "miles"},
 				{Name: "first", Kind: catalog.Min, Field: "at"}, {Name: "tails", Kind: catalog.Distinct, Field: "tail"},
+				{Name: "lateness", Kind: catalog.Quantile, Field: "delay"},
+				{Name: "length", Kind: catalog.Quantile, Field: "miles"},
 			},
 		}},
 	}
@@ -173,6 +176,9 @@ func (r *Row) Measure(m query.Measure) any {
 		return int64(len(set))
 	case len(values) == 0:
 		return nil
+	case m.Kind == catalog.Quantile:
+		v, _, _ := r.Quantile(m)
+		return v
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
 		return sum(m, values)
 	case m.Type == catalog.Float64:
@@ -305,17 +311,20 @@ func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 	var a query.Acc
 	var s distinct.Sketch
 	var total floatsum.Sum
+	var bins quantile.Sketch
 	for _, e := range r.Events {
 		switch v := e.Fields[m.Field].(type) {
 		case string:
 			s.Add(distinct.HashString(v))
 		case int64:
 			a.N++
+			bins.Add(quantile.KeyOfInt(v), 1)
 			if m.Kind == catalog.Sum || m.Kind == catalog.Avg {
 				a.AddWide(v>>63, uint64(v))
 			}
 		case float64:
 			a.N++
+			bins.Add(quantile.KeyOfFloat(v), 1)
 			total.Add(v)
 		}
 	}
@@ -323,6 +332,9 @@ func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 	switch {
 	case m.SumsFloats():
 		a.Sum = &total
+	case m.Kind == catalog.Quantile && a.N > 0:
+		a.Bins = &bins
+	case m.Kind == catalog.Quantile:
 	case m.Kind == catalog.Distinct && l == Batch:
 		a.Exact = s.Estimate()
 		a.Set = distinct.SetOf(r.Hashes(m))

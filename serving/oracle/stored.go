@@ -19,6 +19,8 @@ func (r *Row) Stored(m query.Measure) []any {
 		return []any{uint64(len(r.Events))}
 	case m.Kind == catalog.Distinct:
 		return []any{string(distinct.AppendState(nil, r.Hashes(m)))}
+	case m.Kind == catalog.Quantile:
+		return []any{r.Bins(m)}
 	case m.SumsFloats():
 		total, n := r.FloatSum(m)
 		near := new(big.Int)

@@ -119,7 +119,7 @@ func partBytes(p *query.Part) int64 {
 		entry  = 512 // of the cache
 		row    = 4 + 8
 		text   = 16
-		acc    = 64
+		acc    = 72
 		number = 8
 		sum    = 56
 		bin    = 40
@@ -138,6 +138,9 @@ func partBytes(p *query.Part) int64 {
 			bytes += accs[i].Set.Bytes()
 			if s := accs[i].Sum; s != nil {
 				bytes += sum + bin*int64(len(s.Far))
+			}
+			if b := accs[i].Bins; b != nil {
+				bytes += b.Bytes()
 			}
 		}
 	}

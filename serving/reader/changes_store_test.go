@@ -134,8 +134,10 @@ func (p *storedPast) insert(t *testing.T, i int, b record.BucketVersion) int64 {
 		for _, r := range oracle.Rows(scan, events) {
 			values := []any{time.UnixMicro(b.Bucket).UTC(), b.Ver, tenant, time.UnixMicro(r.Events[0].Time).UTC()}
 			values = append(append(values, r.Keys...), uint64(len(r.Events)))
-			for _, m := range scan.Measures {
-				values = append(values, r.Stored(m)...)
+			for i, m := range scan.Measures {
+				if scan.Shared(i) == i {
+					values = append(values, r.Stored(m)...)
+				}
 			}
 			if err := batch.Append(values...); err != nil {
 				t.Fatal(err)

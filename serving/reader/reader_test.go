@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -81,7 +82,7 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 
 // query returns a query of a random mode and range.
 func (w *world) query() *query.Query {
-	q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start,
+	q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails", "lateness"}, From: start,
 		To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
 	q.Totals = w.rng.IntN(2) == 0
 	q.Derived = oracle.AllDerived()[:w.rng.IntN(4)]
@@ -160,7 +161,7 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 func checkMeasures(scan *query.Scan, a *merge.Answer, i int, r *oracle.Row) error {
 	for _, m := range a.Measures {
 		want := r.Value(scan, m.Name)
-		if m.Bounded(i) { // The world has 30 values, and small sets are counted exactly.
+		if m.Bounded(i) && m.Kind != catalog.Quantile { // The world has 30 values, and small sets are counted exactly.
 			return fmt.Errorf("%s of %v: has the bounds %v to %v", m.Name, r.Keys, anyValue(&m.Low, i),
 				anyValue(&m.High, i))
 		}

@@ -111,7 +111,7 @@ func (g *Grader) record(grade *openapi.Scores) string {
 			stated += m.BoundsStated
 			held += m.BoundsHeld
 			if m.BoundsHeld < m.BoundsStated {
-				g.logger.Warn("stated bounds of distinct counts did not contain the exact value", "view", v.View,
+				g.logger.Warn("stated bounds did not contain the exact value", "view", v.View,
 					"measure", m.Measure, "stated", m.BoundsStated, "held", m.BoundsHeld,
 					"publication", grade.Publication)
 			}

@@ -71,7 +71,11 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*openapi.Sc
 			func(b int64) bool { return !older.IsFilled(b) }) // Now has what before said to lack (B8).
 		rand.Shuffle(len(changed), func(i, j int) { changed[i], changed[j] = changed[j], changed[i] })
 		tenants := busiestTenants(before.Ledgers[v.Event], now.Ledgers[v.Event], c.Tenants)
-		s := newSheet(v)
+		all, err := (&query.Query{View: name}).Resolve(declared, "")
+		if err != nil {
+			return nil, fmt.Errorf("grade view %s: %w", name, err)
+		}
+		s := newSheet(name, all.Measures)
 		for _, b := range changed[:min(len(changed), c.Buckets)] {
 			for _, tenant := range tenants {
 				err := c.compare(ctx, s, before, now, v, b, tenant)

@@ -168,9 +168,37 @@ func TestBoundsAreGraded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := g.Views[0].Measures[len(g.Views[0].Measures)-1]
+		measures := g.Views[0].Measures
+		m := measures[slices.IndexFunc(measures, func(m openapi.ScoredMeasure) bool { return m.Measure == "tails" })]
 		if m.BoundsStated != 1 || m.BoundsHeld != test.held {
 			t.Errorf("got %+v, want bounds that are stated once and held %d times", m, test.held)
+		}
+	}
+}
+
+// TestQuantilesAreGraded checks that the bounds of a quantile are compared too: an answer that lacked the slow events
+// has others.
+func TestQuantilesAreGraded(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	late := func(delays ...int64) (out []oracle.Event) {
+		for _, d := range delays {
+			out = append(out, oracle.Event{Time: hour.UnixMicro(), Fields: map[string]any{"miles": float64(d)}})
+		}
+		return out
+	}
+	before, now := states(c)
+	for live, held := range map[int64]int{900: 1, 300: 0} {
+		test := layers{old: late(100, 200), fresh: late(100, 200, 900), live: late(live)}
+		g, err := DefaultConfig(c, test, test).Run(t.Context(), before, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		measures := g.Views[0].Measures
+		named := func(m openapi.ScoredMeasure) bool { return m.Measure == "length.p99" }
+		m := measures[slices.IndexFunc(measures, named)]
+		if m.BoundsStated != 1 || m.BoundsHeld != held || (m.Max == 0) != (held == 1) {
+			t.Errorf("got %+v, want bounds that are stated once and held %d times", m, held)
 		}
 	}
 }

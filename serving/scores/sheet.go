@@ -5,9 +5,9 @@ import (
 	"math"
 	"slices"
 
-	"recount/schemas/catalog"
 	"recount/schemas/decimal"
 	"recount/schemas/openapi"
+	"recount/schemas/query"
 	"recount/serving/merge"
 )
 
@@ -21,10 +21,11 @@ type sheet struct {
 	errors [][]float64
 }
 
-func newSheet(v *catalog.View) *sheet {
-	s := &sheet{name: v.Name, measures: make([]openapi.ScoredMeasure, len(v.Measures)),
-		errors: make([][]float64, len(v.Measures))}
-	for j, m := range v.Measures { // A query without measures asks for all of them, in this order.
+// newSheet returns an empty sheet for the measures of a scan.
+func newSheet(view string, measures []query.Measure) *sheet {
+	s := &sheet{name: view, measures: make([]openapi.ScoredMeasure, len(measures)),
+		errors: make([][]float64, len(measures))}
+	for j, m := range measures {
 		s.measures[j] = openapi.ScoredMeasure{Measure: m.Name, Kind: m.Kind}
 	}
 	return s
@@ -72,10 +73,18 @@ func (s *sheet) grade(j int, given *merge.Measure, g int, exact *merge.Measure, 
 	s.errors[j] = append(s.errors[j], difference(given, g, exact, e))
 	if given.Bounded(g) {
 		s.measures[j].BoundsStated++
-		if v := exact.Value.Ints[e]; given.Low.Ints[g] <= v && v <= given.High.Ints[g] {
+		if holds(&given.Low, &given.High, g, &exact.Value, e) {
 			s.measures[j].BoundsHeld++
 		}
 	}
+}
+
+// holds reports whether the value in row e is within the bounds of row g.
+func holds(low, high *merge.Values, g int, value *merge.Values, e int) bool {
+	if v := value.Floats; v != nil {
+		return low.Floats[g] <= v[e] && v[e] <= high.Floats[g]
+	}
+	return low.Ints[g] <= value.Ints[e] && value.Ints[e] <= high.Ints[g]
 }
 
 // difference returns the relative error of a value. It is 1 if only one of the values is null.

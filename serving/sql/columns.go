@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/quantile"
 	"recount/schemas/sqlschema"
 )
 
@@ -28,6 +29,10 @@ type column struct {
 func plainColumns(c *catalog.Catalog, v *catalog.View, rounded bool) []column {
 	columns := keyColumns(c, v)
 	for _, m := range v.Measures {
+		if m.Kind == catalog.Quantile {
+			columns = append(columns, quantileColumns(c, v, m)...)
+			continue
+		}
 		columns = append(columns, plainColumn(c, v, m, rounded))
 	}
 	return columns
@@ -87,6 +92,17 @@ func plainColumn(c *catalog.Catalog, v *catalog.View, m catalog.Measure, rounded
 	return out
 }
 
+// quantileColumns are the quantiles of a measure that a query without ranks asks for, in the same order.
+func quantileColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) (columns []column) {
+	t := c.MeasureType(v, m)
+	for _, r := range quantile.Defaults {
+		columns = append(columns, column{
+			sqlschema.Column{Name: m.Name + "__" + r.String(), Type: "Nullable(" + sqlschema.Type(t) + ")"},
+			sqlschema.Quantile(stored(m.Name+sqlschema.BinsSuffix), r, t)})
+	}
+	return columns
+}
+
 func sumType(t catalog.FieldType) string {
 	if d, ok := t.Decimal(); ok {
 		return sqlschema.SumType(d)
@@ -114,6 +130,8 @@ func measureStates(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []col
 		state := stored(m.Name + sqlschema.StateSuffix)
 		return []column{name(hashesSuffix, "Array(UInt64)",
 			"reinterpret(substring("+state+", length("+state+") % 8 + 1), 'Array(UInt64)')")}
+	case m.Kind == catalog.Quantile:
+		return []column{name(sqlschema.BinsSuffix, sqlschema.BinsType, stored(m.Name+sqlschema.BinsSuffix))}
 	case m.Kind == catalog.Count || m.Kind == catalog.Min || m.Kind == catalog.Max:
 		return []column{plainColumn(c, v, m, false)}
 	case t == catalog.Float64:

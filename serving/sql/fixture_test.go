@@ -132,7 +132,10 @@ func (f *fixture) insert(tenant string, ver uint64, events []oracle.Event) {
 			values := []any{time.UnixMicro(window.Floor(cell, f.catalog.Bucket)).UTC(), ver, tenant,
 				time.UnixMicro(cell).UTC()}
 			values = append(append(values, r.Keys...), uint64(len(r.Events)))
-			for _, m := range scan.Measures {
+			for i, m := range scan.Measures {
+				if scan.Shared(i) < i {
+					continue
+				}
 				values = append(values, r.Stored(m)...)
 			}
 			if err := b.Append(values...); err != nil {

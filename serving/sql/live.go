@@ -7,6 +7,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/decimal"
 	"recount/schemas/floatsum"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 )
 
@@ -62,6 +63,8 @@ func appendMeasure(dst []byte, m *query.Measure, a *query.Acc) []byte {
 		return binary.LittleEndian.AppendUint64(dst, a.Sketch.Estimate())
 	case a.N == 0:
 		return append(dst, isNull)
+	case m.Kind == catalog.Quantile:
+		return appendQuantile(dst, m, a.Bins.Key(m.Rank))
 	case m.Kind == catalog.Avg:
 		v, fits := mean(m, a)
 		return appendFloat(dst, v, fits)
@@ -71,6 +74,13 @@ func appendMeasure(dst []byte, m *query.Measure, a *query.Acc) []byte {
 		return appendFloat(dst, a.Float+0, true) // -0 is 0, whichever came first.
 	}
 	return appendInt(append(dst, isThere), int64(a.Lo))
+}
+
+func appendQuantile(dst []byte, m *query.Measure, key int16) []byte {
+	if m.Type == catalog.Float64 {
+		return appendFloat(dst, quantile.FloatBinOf(key).Value, true)
+	}
+	return appendInt(append(dst, isThere), quantile.IntBinOf(key).Value)
 }
 
 func appendSum(dst []byte, m *query.Measure, a *query.Acc) []byte {

@@ -12,6 +12,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/query"
+	"recount/schemas/sqlschema"
 	"recount/serving/merge"
 	"recount/serving/oracle"
 )
@@ -137,18 +138,22 @@ const dimensions = "toUnixTimestamp64Micro(time), origin, delay, cancelled"
 func compareCells(t *rapid.T, f *fixture, table string, mode query.Mode) {
 	want := f.answer(t, &query.Query{Mode: mode, Granularity: "1m", GroupBy: f.view.Dimensions})
 	got := f.groups(t, "SELECT "+dimensions+", n, late, mean, worst, far, usual, short, "+
-		"toUnixTimestamp64Micro(first), tails FROM "+table, 4, table)
+		"toUnixTimestamp64Micro(first), tails, lateness__p50, lateness__p95, lateness__p99, length__p50, "+
+		"length__p95, length__p99 FROM "+table, 4, table)
 	compare(t, table, want, got)
 }
 
 // compareStates merges the states of each origin, and compares them with what mode exact answers.
 func compareStates(t *rapid.T, f *fixture, batch []oracle.Event) {
 	want := f.answer(t, &query.Query{Mode: query.Exact, GroupBy: []string{"origin"},
-		Measures: []string{"n", "late", "mean", "worst", "short", "tails"}})
+		Measures: []string{"n", "late", "mean", "worst", "short", "tails", "lateness.p99.9",
+			"length.p5"}})
+	late := sqlschema.Quantile("sumMap(lateness__bins)", 99_900, catalog.Int64)
+	length := sqlschema.Quantile("sumMap(length__bins)", 5_000, catalog.Float64)
 	got := f.groups(t, "SELECT origin, sum(n), if(sum(late__n) = 0, NULL, "+
 		"accurateCastOrNull(reinterpretAsInt128(sum(late__sum)), 'Int64')), "+
 		"if(sum(mean__n) = 0, NULL, toFloat64(sum(mean__sum)) / sum(mean__n)), max(worst), min(short), "+
-		"uniqExactArray(tails__hashes) FROM flights_states GROUP BY origin", 1, "flights_states")
+		"uniqExactArray(tails__hashes), "+late+", "+length+" FROM flights_states GROUP BY origin", 1, "flights_states")
 	compare(t, "states", want, got)
 	far := slices.ContainsFunc(batch, func(e oracle.Event) bool {
 		v, _ := e.Fields["miles"].(float64)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,8 +36,13 @@ func TestTables(t *testing.T) {
 		want string
 	}{
 		{"SELECT * FROM flights ORDER BY time", []string{"flights"},
-			"2024-11-02 20:00:00.000000\tORD\t5\t\\N\t2\t10\t5\t5\t4\t2\t1.5\t1970-01-01 00:00:00.000007\t2\n" +
-				"2024-11-02 21:01:00.000000\t\\N\t\\N\ttrue\t1\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t0\n"},
+			"2024-11-02 20:00:00.000000\tORD\t5\t\\N\t2\t10\t5\t5\t4\t2\t1.5\t1970-01-01 00:00:00.000007\t2\t" +
+				"5\t5\t5\t1.5078125\t2.515625\t2.515625\n" +
+				"2024-11-02 21:01:00.000000\t\\N\t\\N\ttrue\t1\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t0" +
+				strings.Repeat("\t\\N", 6) + "\n"},
+		{"SELECT sumMap(lateness__bins) FROM flights_states", []string{"flights_states"}, "{4241:2}\n"},
+		{"SELECT lateness__p99, length__p50 FROM flights_live ORDER BY time", []string{"flights_live"},
+			"5\t4.03125\n\\N\t\\N\n"},
 		{"SELECT origin, n, late, tails FROM flights_live ORDER BY time", []string{"flights_live"},
 			"ORD\t1\t5\t1\nLIVE\t1\t\\N\t0\n"},
 		{"SELECT sum(n), sum(late), sum(far), count() FROM flights_merged", []string{"flights_merged"},

@@ -82,6 +82,8 @@
 //	                   with far values: uint32 row, uint8 bins, and each as package floatsum says
 //	        min, max   uint64 values, then int64 or float64
 //	        distinct   uint16 number of hashes and each as uint64, or 65535 and 16,384 ranks of a byte
+//	        quantile   uint16 number of bins and for each, by key, int16 key and uint64 values (package quantile).
+//	                   Only views that a program declared which knows the kind have it, so the version stayed
 //	kind 6, unconverted, at most once after a segment, for events of which a value could not be converted
 //	  for each event type, view, bucket and tenant with such events, in this order: uint32 number of the event type
 //	  among those that have views, uint32 number of the view in the type, int64 bucket start, uint32 tenant id,

@@ -193,6 +193,7 @@ func (g generator) view(name string) *catalog.View {
 		{Name: "d_s", Kind: catalog.Distinct, Field: "s"}, {Name: "d_i", Kind: catalog.Distinct, Field: "i"},
 		{Name: "d_f", Kind: catalog.Distinct, Field: "f"}, {Name: "d_b", Kind: catalog.Distinct, Field: "b"},
 		{Name: "d_t", Kind: catalog.Distinct, Field: "t"}, {Name: "d_source", Kind: catalog.Distinct, Field: "source"},
+		{Name: "q_i", Kind: catalog.Quantile, Field: "i"}, {Name: "q_f", Kind: catalog.Quantile, Field: "f"},
 	} {
 		if m.Kind == catalog.Count || g.chance(40) {
 			v.Measures = append(v.Measures, m)

@@ -30,6 +30,8 @@ func newMeasure(kind catalog.MeasureKind, t catalog.FieldType) measure {
 		return nil
 	case kind == catalog.Distinct:
 		return &sketches{}
+	case kind == catalog.Quantile:
+		return &bins{}
 	case kind == catalog.Sum || kind == catalog.Avg:
 		if t == catalog.Float64 {
 			return &floatSums{}

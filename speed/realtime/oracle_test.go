@@ -3,6 +3,7 @@ package realtime
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/position"
+	"recount/schemas/quantile"
 	"recount/schemas/query"
 	"recount/schemas/window"
 	"recount/schemas/window/windowtest"
@@ -240,6 +242,9 @@ func naiveMeasure(m query.Measure, events []event) string {
 		}
 		return fmt.Sprint(len(set))
 	}
+	if m.Kind == catalog.Quantile {
+		return naiveBins(values)
+	}
 	sum := new(big.Rat)
 	low := (*big.Rat)(nil)
 	high := (*big.Rat)(nil)
@@ -263,6 +268,19 @@ func naiveMeasure(m query.Measure, events []event) string {
 		return fmt.Sprintf("%d:%g", len(values), rounded)
 	}
 	return fmt.Sprintf("%d:%s", len(values), out.RatString())
+}
+
+// naiveBins counts values by bin.
+func naiveBins(values []any) string {
+	bins := map[int16]uint64{}
+	for _, v := range values {
+		if i, ok := v.(int64); ok {
+			bins[quantile.KeyOfInt(i)]++
+		} else {
+			bins[quantile.KeyOfFloat(v.(float64))]++
+		}
+	}
+	return fmt.Sprint(len(values), bins)
 }
 
 func toRational(v any) *big.Rat {
@@ -310,6 +328,10 @@ func formatMeasure(m query.Measure, a query.Acc) string {
 		return fmt.Sprint(a.N)
 	case m.Kind == catalog.Distinct:
 		return fmt.Sprint(a.Sketch.Estimate())
+	case m.Kind == catalog.Quantile && a.Bins == nil:
+		return fmt.Sprint(a.N, map[int16]uint64{})
+	case m.Kind == catalog.Quantile:
+		return fmt.Sprint(a.N, maps.Collect(a.Bins.Bins()))
 	case m.Type == catalog.Float64 && (m.Kind == catalog.Sum || m.Kind == catalog.Avg):
 		rounded, _ := a.Sum.Float64()
 		return fmt.Sprintf("%d:%g", a.N, rounded)

@@ -20,7 +20,7 @@ type scanner struct {
 	groups     groupTable
 	result     query.Part
 	target     []int32 // for each row of the current table, its group or -1
-	sketched   int64   // bytes of the sketches in result
+	sketched   int64   // bytes of the sketches and bins in result
 	held       int64   // bytes of the scan's share of memory
 	overflowed bool    // whether a value that the scan groups by overflowed in the current segment
 }
@@ -45,7 +45,7 @@ func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 		return nil, err
 	}
 	for _, m := range s.Measures {
-		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Name })
+		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Stored() })
 		if i < 0 {
 			return nil, fmt.Errorf("scan real-time view %s: no measure %q", v.view.Name, m.Name)
 		}
@@ -203,11 +203,15 @@ func (sc *scanner) mergeTable(t *table) {
 		}
 	}
 	for i, column := range sc.measures {
+		if first := sc.scan.Shared(i); first < i {
+			sc.result.Measures[i] = sc.result.Measures[first]
+			continue
+		}
 		values := resize(sc.result.Measures[i], n)
 		sc.result.Measures[i] = values
 		if m := t.measures[column]; m != nil {
 			m.merge(values, sc.target)
-			if s, ok := m.(*sketches); ok {
+			if s, ok := m.(interface{ targeted(target []int32) int64 }); ok {
 				sc.sketched += s.targeted(sc.target)
 			}
 			continue
