@@ -54,8 +54,13 @@ func (s *Sketch) Bins() iter.Seq2[int16, uint64] {
 	}
 }
 
-// Len returns how many bins have values.
-func (s *Sketch) Len() int { return len(s.keys) }
+// Len returns how many bins have values. The sketch may be nil.
+func (s *Sketch) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.keys)
+}
 
 // Count returns how many values there are.
 func (s *Sketch) Count() (n uint64) {

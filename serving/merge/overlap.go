@@ -13,7 +13,7 @@ import (
 const (
 	// maxOverlapRows is how many rows a part of overlapping windows may have. The batch layer has the same limit.
 	maxOverlapRows = 2_000_000
-	// maxAdditions is how many accumulators are added for one part, which takes about a second.
+	// maxAdditions is how many accumulators and bins are added for one part, which takes about a second.
 	maxAdditions = 50_000_000
 )
 
@@ -107,12 +107,16 @@ func (o *overlap) addGroup(rows []int32) error {
 
 // add returns the values of rows together with those given, which stay as they are.
 func (o *overlap) add(values []query.Acc, rows []int32) ([]query.Acc, error) {
-	if o.additions += len(rows); o.additions > maxAdditions {
+	if o.additions += len(rows) + o.bins(values, rows); o.additions > maxAdditions {
 		return nil, &query.Error{Field: "granularity", Msg: fmt.Sprintf("the windows overlap so much that more than "+
 			"%d values would be added; use a coarser granularity, a shorter range or fewer dimensions", maxAdditions)}
 	}
 	out := make([]query.Acc, len(o.scan.Measures))
 	for j := range o.scan.Measures {
+		if first := o.scan.Shared(j); first < j {
+			out[j] = out[first]
+			continue
+		}
 		m := &o.scan.Measures[j]
 		if m.Kind == catalog.Distinct {
 			out[j].Sketch = &distinct.Sketch{}
@@ -128,8 +132,29 @@ func (o *overlap) add(values []query.Acc, rows []int32) ([]query.Acc, error) {
 				return nil, err
 			}
 		}
+		if b := out[j].Bins; b != nil {
+			if err := o.grow(b.Bytes()); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return out, nil
+}
+
+// bins is how many bins add adds.
+func (o *overlap) bins(values []query.Acc, rows []int32) (n int) {
+	for j := range o.scan.Measures {
+		if o.scan.Measures[j].Kind != catalog.Quantile || o.scan.Shared(j) < j {
+			continue
+		}
+		if values != nil {
+			n += values[j].Bins.Len()
+		}
+		for _, row := range rows {
+			n += o.from.Measures[j][row].Bins.Len()
+		}
+	}
+	return n
 }
 
 // append adds a row with the dimensions of another one.

@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"recount/schemas/catalog"
 	"recount/schemas/query"
 	"recount/serving/oracle"
 )
@@ -133,6 +134,9 @@ func checkPrevious(t *rapid.T, scan *query.Scan, a *Answer, i int, r *oracle.Row
 		}
 		if at >= 0 && m.Bounded(i) && !isWithin(m, i, truth) {
 			t.Fatalf("row %d: earlier %s is %v, out of its bounds", i, m.Name, truth)
+		}
+		if at >= 0 && m.Kind == catalog.Quantile {
+			checkQuantile(t, rows[at], scan.Measures[j], m, i)
 		}
 	}
 	if a.Windowed && at >= 0 && a.Previous.Times[i] != earlier.Windows.Start(want.Window) {

@@ -25,6 +25,10 @@ func Total(totals *query.Scan, p *query.Part) *query.Part {
 		out.Events[0] += n
 	}
 	for j := range totals.Measures {
+		if first := totals.Shared(j); first < j {
+			out.Measures[j] = out.Measures[first]
+			continue
+		}
 		m := &totals.Measures[j]
 		var total query.Acc
 		if m.Kind == catalog.Distinct {
