@@ -207,7 +207,7 @@ func shared(a, b *compared, view string) (measures, dimensions []string) {
 		other, found := w.Measure(m.Name)
 		x := query.Measure{Measure: m, Type: a.catalog.MeasureType(v, m)}
 		y := query.Measure{Measure: other, Type: b.catalog.MeasureType(w, other)}
-		if found && x.ResultType() == y.ResultType() {
+		if found && x.ResultType() == y.ResultType() && isQuantile(m) == isQuantile(other) {
 			measures = append(measures, m.Name)
 		}
 	}
@@ -218,6 +218,8 @@ func shared(a, b *compared, view string) (measures, dimensions []string) {
 	}
 	return measures, dimensions
 }
+
+func isQuantile(m catalog.Measure) bool { return m.Kind == catalog.Quantile }
 
 // checkColumns refuses columns that have another type in each publication, and cells that do not fit each other.
 func (c *comparison) checkColumns() error {
@@ -237,6 +239,12 @@ func (c *comparison) checkColumns() error {
 	for i, d := range c.old.scan.GroupBy {
 		if other := c.new.scan.GroupBy[i]; d != other {
 			return differs("group_by", d.Name, d.Type, other.Type, remedy)
+		}
+	}
+	for _, name := range c.q.Measures { // The name of a quantile may stand for several numbers.
+		m, _ := c.old.scan.View.Measure(name)
+		if other, _ := c.new.scan.View.Measure(name); isQuantile(m) != isQuantile(other) {
+			return differs("measures", name, m.Kind, other.Kind, remedy)
 		}
 	}
 	for i, m := range c.old.scan.Measures {

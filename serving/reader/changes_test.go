@@ -127,7 +127,8 @@ func (p *past) drawQuestion(t *rapid.T) {
 	case 1:
 		q.Ungrouped = true
 	}
-	q.Measures = rapid.SampledFrom([][]string{nil, {"tails", "far", "late"}, {"far"}, {"usual"}, {"short"}}).
+	q.Measures = rapid.SampledFrom([][]string{nil, {"tails", "far", "late"}, {"far"}, {"usual"}, {"short"},
+		{"lateness.p99.9", "length"}}).
 		Draw(t, "measures")
 	if !p.sides[0].narrow && !p.sides[1].narrow {
 		q.Where = oracle.DrawWhere(t, 1)
@@ -605,6 +606,29 @@ func TestChangesWithoutSharedMeasures(t *testing.T) {
 	_, err := r.Changes(t.Context(), q, "default")
 	if wrong := (*query.Error)(nil); !errors.As(err, &wrong) || wrong.Field != "measures" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestChangesOfKind: a quantile is not compared with a measure of another kind, although both are of one type.
+func TestChangesOfKind(t *testing.T) {
+	t.Parallel()
+	maximum := oracle.Catalog()
+	maximum.Views["flights"].Measures = []catalog.Measure{{Name: "n", Kind: catalog.Count},
+		{Name: "lateness", Kind: catalog.Max, Field: "delay"}}
+	for _, sides := range [][2]pastSide{{{n: 3, narrow: true}, {n: 5}}, {{n: 3}, {n: 5, narrow: true}}} {
+		p := &past{sides: sides}
+		r := p.reader(t, p, &pastBatch{p, nil})
+		r.Definition = func(context.Context, string, string) (*catalog.Catalog, error) { return maximum, nil }
+		q := &changes.Question{Query: query.Query{View: "flights", Measures: []string{"lateness"}}, FromPublication: 3}
+		_, err := r.Changes(t.Context(), q, "default")
+		wrong := (*query.Error)(nil)
+		if !errors.As(err, &wrong) || wrong.Field != "measures" || !strings.Contains(err.Error(), "quantile") {
+			t.Errorf("got %v", err)
+		}
+	}
+	measures, _ := shared(&compared{catalog: oracle.Catalog()}, &compared{catalog: maximum}, "flights")
+	if !slices.Equal(measures, []string{"n"}) {
+		t.Errorf("compares %v", measures)
 	}
 }
 
