@@ -243,14 +243,19 @@ func compareQuantile(row map[string]any, m query.Measure, x *measure) error {
 	}
 	key := x.bins.Key(m.Rank)
 	float := quantile.FloatBinOf(key)
-	low, value, high := any(float.Low), any(float.Value), any(float.High)
+	low := any(float.Low)
+	value := any(float.Value)
+	high := any(float.High)
 	if m.Type != catalog.Float64 {
 		b := quantile.IntBinOf(key)
-		low, value, high = b.Low, b.Value, b.High
+		low = b.Low
+		value = b.Value
+		high = b.High
 	}
 	if d, ok := m.Type.Decimal(); ok {
-		low, value, high = decimal.Format(low.(int64), d.Scale), decimal.Format(value.(int64), d.Scale),
-			decimal.Format(high.(int64), d.Scale)
+		low = decimal.Format(low.(int64), d.Scale)
+		value = decimal.Format(value.(int64), d.Scale)
+		high = decimal.Format(high.(int64), d.Scale)
 	}
 	if err := sameValue(got, value, m.Type); err != nil {
 		return err

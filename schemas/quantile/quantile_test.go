@@ -63,12 +63,12 @@ func TestKeysAreTheDefinition(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		v := floats().Draw(t, "float")
-		if got, want := KeyOfFloat(v), naiveKey(new(big.Rat).SetFloat64(v)); got != want {
-			t.Fatalf("%v has key %d, want %d", v, got, want)
+		if want := naiveKey(new(big.Rat).SetFloat64(v)); KeyOfFloat(v) != want {
+			t.Fatalf("%v has key %d, want %d", v, KeyOfFloat(v), want)
 		}
 		i := ints().Draw(t, "int")
-		if got, want := KeyOfInt(i), naiveKey(new(big.Rat).SetInt64(i)); got != want {
-			t.Fatalf("%d has key %d, want %d", i, got, want)
+		if want := naiveKey(new(big.Rat).SetInt64(i)); KeyOfInt(i) != want {
+			t.Fatalf("%d has key %d, want %d", i, KeyOfInt(i), want)
 		}
 	})
 }
@@ -115,11 +115,11 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%d has key %d, want %d", v, got, want)
 		}
 	}
-	if got, want := FloatBinOf(4098), (FloatBin{1.015625, 1.0234375, 1.03125}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+	if got := FloatBinOf(4098); got != (FloatBin{1.015625, 1.0234375, 1.03125}) {
+		t.Errorf("got %+v", got)
 	}
-	if got, want := IntBinOf(-4546), (IntBin{-131, -131, -130}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+	if got := IntBinOf(-4546); got != (IntBin{-131, -131, -130}) {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -190,7 +190,7 @@ func TestRanks(t *testing.T) {
 		n, want uint64
 	}{{0, 5, 1}, {P50, 1, 1}, {P50, 2, 1}, {P50, 3, 2}, {P99, 100, 99}, {P99, 101, 100}, {whole, 7, 7},
 		{whole, math.MaxUint64, math.MaxUint64}} {
-		if got := c.r.Of(c.n); got != c.want {
+		if got := c.r.Place(c.n); got != c.want {
 			t.Errorf("%s of %d values is number %d, want %d", c.r, c.n, got, c.want)
 		}
 	}

@@ -50,8 +50,8 @@ func (r Rank) String() string {
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
 }
 
-// Of returns the place of the quantile among n > 0 values in their order, counted from 1.
-func (r Rank) Of(n uint64) uint64 {
+// Place returns the place of the quantile among n > 0 values in their order, counted from 1.
+func (r Rank) Place(n uint64) uint64 {
 	high, low := bits.Mul64(uint64(r), n)
 	place, rest := bits.Div64(high, low, whole)
 	if rest > 0 {

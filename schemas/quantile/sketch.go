@@ -78,7 +78,7 @@ func (s *Sketch) Bytes() int64 { return int64(48 + 2*cap(s.keys) + 8*cap(s.count
 
 // Key returns the key of the bin in which the quantile is. The sketch must not be empty.
 func (s *Sketch) Key(r Rank) int16 {
-	rest := r.Of(s.Count())
+	rest := r.Place(s.Count())
 	for i, n := range s.counts {
 		if rest <= n {
 			return s.keys[i]

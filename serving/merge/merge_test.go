@@ -354,8 +354,9 @@ func checkQuantile(t *rapid.T, want *oracle.Row, measure query.Measure, m *Measu
 		}
 		return
 	}
-	if gotLow, gotHigh := anyValue(&m.Low, i), anyValue(&m.High, i); gotLow != low || gotHigh != high ||
-		m.Bounded(i) != (low != high) {
+	gotLow := anyValue(&m.Low, i)
+	gotHigh := anyValue(&m.High, i)
+	if gotLow != low || gotHigh != high || m.Bounded(i) != (low != high) {
 		t.Fatalf("row %d: %s is from %v to %v, want %v to %v", i, m.Name, gotLow, gotHigh, low, high)
 	}
 }

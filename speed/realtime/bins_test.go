@@ -43,8 +43,8 @@ func TestBinsFormatIsFrozen(t *testing.T) {
 	if d.err != nil || len(d.payload) > 0 {
 		t.Fatalf("%v, %d bytes are left", d.err, len(d.payload))
 	}
-	if got, want := binTexts(&read), binTexts(s); got != want {
-		t.Errorf("read %s, want %s", got, want)
+	if got := binTexts(&read); got != binTexts(s) {
+		t.Errorf("read %s, want %s", got, binTexts(s))
 	}
 }
 
