@@ -44,10 +44,11 @@ func (d *derivation) isEstimated() bool {
 	return slices.ContainsFunc(d.inputs, func(c input) bool { return c.column != nil && c.isEstimated() })
 }
 
-// mergedValue returns the number of row i, and its bounds. It is beyond its type where a measure of it is.
+// mergedValue returns the number of row i, and its bounds. It is beyond its type where a measure of it is, also if the
+// expression does not use the measure in this row: the expression would take the measure for one without a value, and
+// coalesce would make a wrong number of it.
 func (d *derivation) mergedValue(g *groups, i int) (value, limits) {
 	isExact := true
-	beyond := false
 	for at, c := range d.inputs {
 		if c.column == nil {
 			from, to := d.scan.Span(int(g.window[i]))
@@ -55,7 +56,10 @@ func (d *derivation) mergedValue(g *groups, i int) (value, limits) {
 			continue
 		}
 		v, l := c.mergedValue(g, i)
-		beyond = beyond || v.beyond
+		if v.beyond {
+			unknown := value{null: true, beyond: true}
+			return unknown, limits{unknown, unknown}
+		}
 		if l.low == l.high {
 			d.numbers.Set(at, c.number(v))
 			continue
@@ -64,7 +68,6 @@ func (d *derivation) mergedValue(g *groups, i int) (value, limits) {
 		d.numbers.SetRange(at, c.number(v), c.number(l.low), c.number(l.high))
 	}
 	v := valueOf(d.numbers.Value())
-	v.beyond = v.null && beyond
 	if isExact {
 		return v, limits{v, v}
 	}

@@ -71,7 +71,8 @@ func TestDerivedFromDecimals(t *testing.T) {
 	t.Parallel()
 	q := &query.Query{View: "sales", Measures: []string{"total"}, From: start, To: start.Add(time.Hour),
 		GroupBy: []string{"shop"}, Derived: []query.Derived{{Name: "half", Expression: "total / 2"},
-			{Name: "spread", Expression: "most - least"}}}
+			{Name: "spread", Expression: "most - least"}, {Name: "known", Expression: "coalesce(total, 7)"},
+			{Name: "unread", Expression: "if(most > least, 1, total)"}}}
 	scan, err := q.Resolve(salesCatalog(), "default")
 	if err != nil {
 		t.Fatal(err)
@@ -94,10 +95,64 @@ func TestDerivedFromDecimals(t *testing.T) {
 		}
 	}
 	spread := 123_456_789_012_345.67 - 0.3
-	if diff := cmp.Diff([]any{-0.155, nil, 1e36 / 6, spread, spread, spread}, got); diff != "" {
+	want := []any{-0.155, nil, 1e36 / 6, spread, spread, spread, -0.31, nil, 1e36 / 3, 1.0, nil, 1.0}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if !isNamed(a.Accuracy.OutOfRange, "half", 1) || isNamed(a.Accuracy.OutOfRange, "spread", 1) {
-		t.Errorf("named: %+v", a.Accuracy.OutOfRange)
+	for name, want := range map[string]bool{"half": true, "spread": false, "known": true, "unread": true} {
+		if isNamed(a.Accuracy.OutOfRange, name, 1) != want {
+			t.Errorf("%s named: %+v", name, a.Accuracy.OutOfRange)
+		}
+	}
+}
+
+// TestDerivedOfOverflowHasNoNumber: a number of a sum that does not fit its type is missing for having, for order_by
+// and in the totals, whatever its expression makes of a missing sum.
+func TestDerivedOfOverflowHasNoNumber(t *testing.T) {
+	t.Parallel()
+	limit := wide{1, new(big.Int).Exp(big.NewInt(10), big.NewInt(38), nil)}
+	ask := func(having ...query.Condition) (*query.Query, *query.Scan, *query.Part) {
+		q := &query.Query{View: "sales", From: start, To: start.Add(time.Hour), GroupBy: []string{"shop"},
+			Derived: []query.Derived{{Name: "known", Expression: "coalesce(total, 7)"}}, Having: having,
+			OrderBy: []query.Order{{By: "known"}}}
+		scan, err := q.Resolve(salesCatalog(), "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &query.Part{Windows: []int32{0, 0, 0}, Events: []uint64{1, 1, 1},
+			Dims: []query.Column{{Type: catalog.String, Strings: []string{"a", "b", "c"}}}, Measures: [][]query.Acc{
+				{wide{1, big.NewInt(900)}.acc(), limit.acc(), wide{1, big.NewInt(800)}.acc()}}}
+		return q, scan, p
+	}
+	q, scan, p := ask()
+	a, err := Merge(scan, q, p, nil, query.Accuracy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"c", "a", "b"}, a.Dims[0].Strings); diff != "" {
+		t.Errorf("in order: %s", diff)
+	}
+	all, totals, err := q.AllGroups(scan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	total, err := Merge(totals, all, Total(totals, p), nil, query.Accuracy{})
+	if err != nil || !total.Measures[0].Value.Null[0] || !isNamed(total.Accuracy.OutOfRange, "known", 0) {
+		t.Errorf("the total is %+v, %+v, %v", total.Measures[0], total.Accuracy.OutOfRange, err)
+	}
+	for op, shops := range map[query.Op][]string{query.Eq: {"b"}, query.Ne: {"a", "c"}, query.Lt: {"c"}} {
+		with := any(nil)
+		if op == query.Lt {
+			with = 8.5
+		}
+		q, scan, p := ask(query.Condition{Measure: "known", Op: op, Value: with})
+		q.OrderBy = nil
+		a, err := Merge(scan, q, p, nil, query.Accuracy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(shops, a.Dims[0].Strings); diff != "" {
+			t.Errorf("known %s %v: %s", op, with, diff)
+		}
 	}
 }

@@ -313,6 +313,9 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 			t.Fatalf("row %d: %s is %v, and its bounds are %+v and %+v", i, m.Name, truth, m.Low, m.High)
 		}
 		if m.IsDerived() {
+			if named := isNamed(a.Accuracy.OutOfRange, m.Name, i); named != want.ReadsOutOfRange(scan, m.Name) {
+				t.Fatalf("row %d: %s is named out of range: %t", i, m.Name, named)
+			}
 			continue
 		}
 		if liveRow >= 0 && m.Kind != catalog.Distinct &&

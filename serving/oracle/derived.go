@@ -85,12 +85,21 @@ func (r *Row) Value(scan *query.Scan, name string) any {
 	if at >= 0 {
 		return r.Measure(scan.Measures[at])
 	}
+	if r.ReadsOutOfRange(scan, name) {
+		return nil
+	}
 	d := derivedNumbers[slices.IndexFunc(derivedNumbers, func(d derivedNumber) bool { return d.name == name })]
 	from, to := scan.Windows.Span(r.Window)
 	if n := scan.Overlap.Width; n > 0 {
 		from, _ = scan.Windows.Span(max(r.Window-n+1, 0))
 	}
 	return d.value(func(measure string) any { return r.Value(scan, measure) }, float64(to-from)/1e6)
+}
+
+// ReadsOutOfRange reports whether a measure in the expression of a derived number of the scan does not fit its type.
+func (r *Row) ReadsOutOfRange(scan *query.Scan, name string) bool {
+	d := scan.Derived[slices.IndexFunc(scan.Derived, func(d query.DerivedNumber) bool { return d.Name == name })]
+	return slices.ContainsFunc(d.Measures, func(at int) bool { return at >= 0 && r.OutOfRange(scan.Measures[at]) })
 }
 
 // DrawDerived draws up to most derived numbers of the catalog's view.
