@@ -137,6 +137,23 @@ func TestWrongLimitPerWindow(t *testing.T) {
 	}
 }
 
+// TestDerivedIsNoMemberOfRows: no derived number has the name of a member that rows have beside the columns of a query.
+func TestDerivedIsNoMemberOfRows(t *testing.T) {
+	t.Parallel()
+	for name, compare := range map[string]Compare{"time": "", "tenant": "", "live": "", "bounds": "",
+		"previous": PreviousPeriod} {
+		q := &Query{View: "sales", Derived: []Derived{{name, "count * 2"}}, Compare: compare,
+			From: time.Unix(86400*365, 0), To: time.Unix(86400*367, 0)}
+		if _, err := q.Resolve(sales(), "t"); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	q := &Query{View: "sales", Derived: []Derived{{"previous", "count * 2"}}}
+	if _, err := q.Resolve(sales(), "t"); err != nil {
+		t.Errorf("without compare: %v", err)
+	}
+}
+
 // TestDerivedInJSON: the list is read as strictly as all else.
 func TestDerivedInJSON(t *testing.T) {
 	t.Parallel()

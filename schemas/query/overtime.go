@@ -82,13 +82,20 @@ func (q *Query) setWindows(s *Scan) error {
 	return err
 }
 
+// hasColumn reports whether rows have a member with the name.
+func (q *Query) hasColumn(name string) bool {
+	return slices.Contains(q.GroupBy, name) || slices.Contains(q.Measures, name) ||
+		slices.ContainsFunc(q.Derived, func(d Derived) bool { return d.Name == name })
+}
+
 // overTime checks the members that relate windows to each other. It returns how many windows a rolling one has, or 0.
 func (q *Query) overTime(g window.Granularity) (int, error) {
 	switch {
 	case q.Compare != "" && q.Compare != PreviousPeriod && q.Compare != PreviousYear:
 		return 0, invalid("compare", "unknown %q; use %s or %s", q.Compare, PreviousPeriod, PreviousYear)
-	case q.Compare != "" && (slices.Contains(q.GroupBy, "previous") || slices.Contains(q.Measures, "previous")):
-		return 0, invalid("compare", "the answer has its own column previous; leave yours out of group_by and measures")
+	case q.Compare != "" && q.hasColumn("previous"):
+		return 0, invalid("compare", "the answer has its own column previous; leave yours out of group_by and "+
+			"measures, and give a derived number another name")
 	case q.Compare != "" && q.From.IsZero():
 		return 0, invalid("compare", "it needs from, because nothing is before the beginning of the data")
 	case q.Cumulative && g.IsAll():
