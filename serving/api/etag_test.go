@@ -107,7 +107,7 @@ func TestNotModified(t *testing.T) {
 		t.Errorf("another answer: %s, %s", same, again.Header.Get("ETag"))
 	}
 	scans := l.scans.Load()
-	for _, known := range []string{tag, "W/" + tag, `"x", ` + tag, "*"} {
+	for _, known := range []string{tag, "W/" + tag, `"x", ` + tag} {
 		for _, method := range []string{"GET", "HEAD"} {
 			res, body := call(a, method, target, "", "If-None-Match", known)
 			if res.StatusCode != 304 || body != "" || res.Header.Get("ETag") != tag || l.scans.Load() != scans ||
@@ -116,6 +116,10 @@ func TestNotModified(t *testing.T) {
 					l.scans.Load()-scans, body)
 			}
 		}
+	}
+	res, body = call(a, "GET", target, "", "If-None-Match", "*")
+	if res.StatusCode != 304 || body != "" || res.Header.Get("ETag") != tag || l.scans.Load() == scans {
+		t.Errorf("any: %s with %v: %s", res.Status, res.Header, body)
 	}
 	families, err := metrics.Gather()
 	if err != nil || !strings.Contains(fmt.Sprint(families), `value:"304"`) {
@@ -128,4 +132,21 @@ func TestNotModified(t *testing.T) {
 		t.Errorf("as of a collected publication: %s", body)
 	}
 	checkFree(t, a)
+}
+
+// TestNoAnswerIsModified: a query whose answer is an error gets the error, whatever the client says that it has.
+func TestNoAnswerIsModified(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	wide := exactly()
+	wide.Set("fill", "true")
+	wide.Set("granularity", "1m")
+	wide.Set("group_by", "origin")
+	wide.Set("to", "2002-11-01T00:00:00Z")
+	for _, known := range []string{"", "*", `"x"`, `"x", *`} {
+		res, body := call(a, "GET", "/v1/query?"+wide.Encode(), "", "If-None-Match", known)
+		if p := decodeProblem(t, res, body); p.Status != 422 || p.Code != problem.QueryTooLarge {
+			t.Errorf("If-None-Match %s: %s with %s", known, res.Status, body)
+		}
+	}
 }

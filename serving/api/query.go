@@ -110,9 +110,7 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, p
 		}
 		if isNotModified {
 			status = http.StatusNotModified
-			w.Header().Add("Vary", "Accept")
-			setCaching(w.Header(), tag)
-			w.WriteHeader(status)
+			writeNotModified(w, tag)
 			return nil
 		}
 		answer, err := a.parts.Answerer.Answer(r.Context(), q, principal.Tenant)
@@ -120,8 +118,14 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, p
 			return err
 		}
 		defer answer.Close()
+		tag = a.entityTag(r, answer.Identity, f)
+		if tag != "" && hasTag(knownTags(r), tag) {
+			status = http.StatusNotModified
+			writeNotModified(w, tag)
+			return nil
+		}
 		a.metrics.rows.Observe(float64(answer.Rows()))
-		return write(w, f, answer, a.entityTag(r, answer.Identity, f))
+		return write(w, f, answer, tag)
 	})(w, r)
 	return status, err
 }

@@ -9,8 +9,8 @@ import (
 	"recount/schemas/record"
 )
 
-// Identity returns the identity that the answer to a query would have now (merge.Answer). It reads no rows. Its errors
-// are those of Answer, but for those of the layers.
+// Identity returns the identity that the answer to a query would have now (merge.Answer), if there is one. It reads no
+// rows. So it returns one also where Answer fails with an error of the layers or of the rows, such as *merge.FillError.
 func (r *Reader) Identity(ctx context.Context, q *query.Query, tenant string) (string, error) {
 	asked := *q
 	if asked.Mode != query.Exact {
