@@ -32,12 +32,11 @@ const (
 // Continue prepares a query of a tenant for Next. If it has a cursor, it makes it the query of the next page: as of the
 // publication of the first page, with its times. It must be called once, before Resolve.
 func (q *Query) Continue(tenant string) error {
-	p := page{from: q.From.UnixMicro(), to: q.To.UnixMicro()}
-	var err error
-	if p.digest, err = q.digest(tenant); err != nil {
+	digest, err := q.digest(tenant)
+	if err != nil {
 		return err
 	}
-	if q.page = p; q.Cursor == "" {
+	if q.page = (page{digest: digest}); q.Cursor == "" {
 		return nil
 	}
 	if q.Mode != Exact {
@@ -48,30 +47,36 @@ func (q *Query) Continue(tenant string) error {
 	case !ok:
 		return invalid("cursor", "%.120q is not the member next of an answer; leave it out for the first page",
 			q.Cursor)
-	case next.digest != p.digest:
+	case next.digest != digest:
 		return invalid("cursor", "it is of another query, or of another tenant; repeat the query of the page before, "+
 			"and change nothing but cursor, limit, totals and explain")
 	}
 	q.page = next
 	q.AsOf = &next.publication
-	if !q.From.IsZero() {
-		q.From = time.UnixMicro(next.from).UTC()
-	}
-	if !q.To.IsZero() {
-		q.To = time.UnixMicro(next.to).UTC()
-	}
+	q.continueEnd(&q.From, next.from)
+	q.continueEnd(&q.To, next.to)
 	return nil
+}
+
+// continueEnd sets from or to, unless it is missing, to that of the first page, which is rounded to whole cells.
+func (q *Query) continueEnd(end *time.Time, first int64) {
+	if !end.IsZero() && end.UnixMicro() != first {
+		*end = time.UnixMicro(first).UTC()
+		q.Widened = true
+	}
 }
 
 // Skip returns how many rows of the answer are on earlier pages.
 func (q *Query) Skip() int { return int(q.page.skip) }
 
-// Next returns the cursor of the page that follows some rows of a publication.
+// Next returns the cursor of the page that follows some rows of a publication. The query must be resolved. So the
+// cursor has the times rounded to whole cells: two queries that differ less have the same answer, and the cursor is in
+// it.
 func (q *Query) Next(publication uint64, rows int) string {
 	b := binary.AppendUvarint([]byte{cursorVersion}, publication)
 	b = binary.AppendUvarint(b, q.page.skip+uint64(rows))
-	b = binary.AppendVarint(b, q.page.from)
-	b = binary.AppendVarint(b, q.page.to)
+	b = binary.AppendVarint(b, q.From.UnixMicro())
+	b = binary.AppendVarint(b, q.To.UnixMicro())
 	return base64.RawURLEncoding.EncodeToString(binary.LittleEndian.AppendUint64(b, q.page.digest))
 }
 

@@ -62,10 +62,12 @@ func (q *Query) setWindows(s *Scan) error {
 		return invalid("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
 	}
 	trailing, err := q.overTime(g)
-	if err != nil || q.IsOpen() {
+	if err != nil {
 		return err
 	}
-	q.widen(s.View.Cell)
+	if q.widen(s.View.Cell); q.IsOpen() {
+		return nil
+	}
 	s.Overlap = Overlap{Width: trailing}
 	s.Comparison = nil
 	if s.Windows, s.Overlap.First, err = window.Trailing(q.From, q.To, g, trailing, loc, s.View.Cell); err != nil {

@@ -455,16 +455,25 @@ func (q *Query) AllGroups(s *Scan) (*Query, *Scan, error) {
 	return all, &scan, nil
 }
 
-// widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so.
+// widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so. It says the
+// range of an open query in any case.
 func (q *Query) widen(cell time.Duration) {
-	from := window.Floor(q.From.UnixMicro(), cell)
-	to := window.Floor(q.To.UnixMicro()-1, cell) + cell.Microseconds()
-	if !q.From.Before(q.To) || from == q.From.UnixMicro() && to == q.To.UnixMicro() {
+	if !q.IsOpen() && !q.From.Before(q.To) {
 		return
 	}
-	q.From = time.UnixMicro(from).UTC()
-	q.To = time.UnixMicro(to).UTC()
-	q.Widened = true
+	from := q.From
+	to := q.To
+	if !from.IsZero() {
+		from = time.UnixMicro(window.Floor(from.UnixMicro(), cell)).UTC()
+	}
+	if !to.IsZero() {
+		to = time.UnixMicro(window.Floor(to.UnixMicro()-1, cell) + cell.Microseconds()).UTC()
+	}
+	if q.IsOpen() || !from.Equal(q.From) || !to.Equal(q.To) {
+		q.From = from
+		q.To = to
+		q.Widened = true
+	}
 }
 
 func measureNames(v *catalog.View) string {

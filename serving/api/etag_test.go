@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -149,4 +150,55 @@ func TestNoAnswerIsModified(t *testing.T) {
 			t.Errorf("If-None-Match %s: %s with %s", known, res.Status, body)
 		}
 	}
+}
+
+// TestSameTagIsSameBytes: while the clock moves within a cell, relative times are the same range, so the answer and its
+// tag stay the same. Its cursor is of that range too, and the next page says the same range. The same times in other
+// words are another cursor, so they are another tag.
+func TestSameTagIsSameBytes(t *testing.T) {
+	t.Parallel()
+	now := start
+	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) { p.Now = func() time.Time { return now } })
+	for _, ends := range [][2]string{{"now-2h", "now"}, {"now-1000d", ""}, {"", "now"}} {
+		now = start.Add(2*time.Hour + time.Second)
+		values := url.Values{"view": {"flights"}, "mode": {"exact"}, "group_by": {"origin"}, "limit": {"1"}}
+		for i, field := range []string{"from", "to"} {
+			if ends[i] != "" {
+				values.Set(field, ends[i])
+			}
+		}
+		first, body := call(a, "GET", "/v1/query?"+values.Encode(), "")
+		now = now.Add(20 * time.Second)
+		again, same := call(a, "GET", "/v1/query?"+values.Encode(), "")
+		tag := first.Header.Get("ETag")
+		if first.StatusCode != 200 || tag == "" || again.Header.Get("ETag") != tag || body != same {
+			t.Errorf("%q: tag %s and then %s: %s\n%s", ends, tag, again.Header.Get("ETag"), body, same)
+		}
+		values.Set("cursor", first.Header.Get("Recount-Next"))
+		_, second := call(a, "GET", "/v1/query?"+values.Encode(), "")
+		if rangeOf(t, body) == "" || rangeOf(t, second) != rangeOf(t, body) {
+			t.Errorf("%q: the pages are of the ranges %s and %s", ends, rangeOf(t, body), rangeOf(t, second))
+		}
+	}
+	values := exactly()
+	values.Set("group_by", "origin")
+	values.Set("limit", "1")
+	first, body := call(a, "GET", "/v1/query?"+values.Encode(), "")
+	values.Set("from", "2001-01-01T01:00:00+01:00")
+	again, other := call(a, "GET", "/v1/query?"+values.Encode(), "")
+	if isSame := first.Header.Get("ETag") == again.Header.Get("ETag"); isSame && body != other {
+		t.Errorf("one tag for %s\n%s", body, other)
+	}
+}
+
+// rangeOf returns accuracy.range of an answer.
+func rangeOf(t *testing.T, body string) string {
+	t.Helper()
+	var answer struct {
+		Accuracy struct{ Range json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		t.Errorf("%v: %s", err, body)
+	}
+	return string(answer.Accuracy.Range)
 }

@@ -32,7 +32,8 @@ func (r *Reader) Identity(ctx context.Context, q *query.Query, tenant string) (s
 
 // identity names what the answer to a resolved query is a function of: the publication, the definition of the view, the
 // tenant and the query. Times such as today are resolved, so they are other ones on another day. Without from or to,
-// the range is that of the publication's data. An answer with a live part, with an explanation or to a query that
+// the range is that of the publication's data. The member next of an answer is also about the query as it was sent, so
+// the identity has a cursor. An answer with a live part, with an explanation or to a query that
 // demands something of its age has no identity.
 func identity(state *record.State, q *query.Query, scan *query.Scan) (string, error) {
 	if q.Mode != query.Exact || state.Publication == nil || q.Explain || q.WaitsFor() {
@@ -42,6 +43,6 @@ func identity(state *record.State, q *query.Query, scan *query.Scan) (string, er
 	if err != nil {
 		return "", fmt.Errorf("encode the query: %w", err)
 	}
-	return fmt.Sprintf("%d %q %q %q %q %t %s", state.N, state.Digest, scan.Digest,
-		state.Views[scan.View.Name].Digest, scan.Tenant, q.Widened, asked), nil
+	return fmt.Sprintf("%d %q %q %q %q %t %q %s", state.N, state.Digest, scan.Digest,
+		state.Views[scan.View.Name].Digest, scan.Tenant, q.Widened, q.Next(state.N, 0), asked), nil
 }
