@@ -49,7 +49,9 @@ func (q *Query) Continue(tenant string) error {
 			q.Cursor)
 	case next.digest != digest:
 		return invalid("cursor", "it is of another query, or of another tenant; repeat the query of the page before, "+
-			"and change nothing but cursor, limit, totals and explain")
+			"and change nothing but cursor, limit, totals, explain, min_through, max_staleness and wait")
+	case q.AsOf != nil && *q.AsOf != next.publication:
+		return invalid("cursor", "it is of publication %d, and as_of is %d; leave as_of out", next.publication, *q.AsOf)
 	}
 	q.page = next
 	q.AsOf = &next.publication
@@ -81,13 +83,18 @@ func (q *Query) Next(publication uint64, rows int) string {
 }
 
 // digest is about all that must be the same on every page. Times count as they were sent, because a word such as now
-// is another time on the next page.
+// is another time on the next page. The cursor itself has the publication, so as_of may be left out. The demands on the
+// age of the answer are those on the first page, because a later page is no newer.
 func (q *Query) digest(tenant string) (uint64, error) {
 	same := *q
 	same.Cursor = ""
 	same.Limit = 0
 	same.Totals = false
 	same.Explain = false
+	same.AsOf = nil
+	same.MinThrough = nil
+	same.MaxStaleness = ""
+	same.Wait = ""
 	for i, end := range []*time.Time{&same.From, &same.To} {
 		if q.sent[i] != "" {
 			*end = time.Time{}

@@ -94,8 +94,11 @@ func (m *MinThrough) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m.Receipts)
 }
 
-// WaitsFor reports whether the query asks for a wait: it has min_through or max_staleness.
-func (q *Query) WaitsFor() bool { return q.MinThrough != nil || q.MaxStaleness != "" }
+// WaitsFor reports whether the query asks for a wait: it has min_through or max_staleness. The next page of an answer
+// waits for nothing, because its publication is that of the first page.
+func (q *Query) WaitsFor() bool { return q.Cursor == "" && q.hasDemand() }
+
+func (q *Query) hasDemand() bool { return q.MinThrough != nil || q.MaxStaleness != "" }
 
 // Patience returns how long the query may wait for what it asks for. Without wait, it is most with min_through, and
 // nothing otherwise: max_staleness alone asks whether there is a new answer now.
@@ -106,7 +109,7 @@ func (q *Query) Patience(most time.Duration) (time.Duration, error) {
 		}
 		return most, nil
 	}
-	if !q.WaitsFor() {
+	if !q.hasDemand() && q.Cursor == "" {
 		return 0, invalid("wait", "it is of use with min_through or max_staleness only; leave it out")
 	}
 	d, err := span("wait", q.Wait)

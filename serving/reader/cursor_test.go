@@ -192,6 +192,59 @@ func TestCursorsAreRefused(t *testing.T) {
 	}
 }
 
+// TestLaterPagesDemandNothing: min_through, max_staleness, wait and as_of are about the first page. Later pages may
+// have others or none, and are of the same publication, whatever its age.
+func TestLaterPagesDemandNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	for range 60 {
+		w.log[0] = append(w.log[0], w.event())
+	}
+	w.publishAll()
+	r := pagesReader(t, w)
+	now := start
+	r.Now = func() time.Time { return now }
+	one := uint64(1)
+	first := query.Query{View: "flights", GroupBy: []string{"origin"}, Mode: query.Exact, Limit: 1, AsOf: &one,
+		MaxStaleness: "1m"}
+	next := first
+	a, err := r.Answer(t.Context(), &first, "default")
+	if err != nil || a.Next == "" {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	next.Cursor = a.Next
+	now = start.Add(time.Hour)
+	w.publishAll()
+	for name, change := range map[string]func(*query.Query){
+		"the same": func(*query.Query) {},
+		"no as_of": func(q *query.Query) { q.AsOf = nil },
+		"shorter":  func(q *query.Query) { q.MaxStaleness = "1s" },
+		"none":     func(q *query.Query) { q.MaxStaleness = "" },
+		"none, but a wait": func(q *query.Query) {
+			q.MaxStaleness = ""
+			q.Wait = "1s"
+		},
+		"what does not come": func(q *query.Query) { q.MinThrough = &query.MinThrough{Next: []uint64{1 << 40, 0}} },
+	} {
+		page := next
+		change(&page)
+		if err := r.Await(t.Context(), &page, "default", 0); err != nil {
+			t.Errorf("%s: waits for %v", name, err)
+		}
+		if a, err := r.Answer(t.Context(), &page, "default"); err != nil || a.Accuracy.Publication != 1 {
+			t.Errorf("%s: got %+v, %v", name, a, err)
+		}
+	}
+	for name, wrong := range map[string]query.Query{"max_staleness": {MaxStaleness: "soon"}, "wait": {Wait: "long"}} {
+		page := next
+		page.MaxStaleness = wrong.MaxStaleness
+		page.Wait = wrong.Wait
+		if _, err := r.Answer(t.Context(), &page, "default"); err == nil {
+			t.Errorf("a wrong %s is not refused", name)
+		}
+	}
+}
+
 // stillWorld gives the publications of a world without a step.
 type stillWorld struct{ *world }
 
