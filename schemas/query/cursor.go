@@ -29,6 +29,11 @@ const (
 	maxSkip       = 1 << 40
 )
 
+// ErrEmptyCursor refuses a cursor without a character. A client that sends one after the last page would get the first
+// page again.
+var ErrEmptyCursor error = &Error{"cursor", "it is empty; an answer without next is the last page, and the first " +
+	"page is asked for without cursor"}
+
 // Continue prepares a query of a tenant for Next. If it has a cursor, it makes it the query of the next page: as of the
 // publication of the first page, with its times. It must be called once, before Resolve.
 func (q *Query) Continue(tenant string) error {

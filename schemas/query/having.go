@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -67,7 +68,7 @@ func (r *resolver) measure(s *Scan, c *Condition, place string) error {
 		}
 		typed, err := measureValue(v, c.Type)
 		if err != nil {
-			return invalid(place, "%s: %v; write %s", c.Measure, err, form(c.Type))
+			return invalid(place, "%s: %v; write %s", c.Measure, err, form(c.Type, err))
 		}
 		c.Values[i] = typed
 	}
@@ -96,10 +97,12 @@ func measureValue(v any, t catalog.FieldType) (any, error) {
 	return Wide{high, low}, nil
 }
 
-// form says how a value of a measure's type is written.
-func form(t catalog.FieldType) string {
+// form says how a value of a measure's type is written, after the error of another value.
+func form(t catalog.FieldType, err error) string {
 	d, isDecimal := decimal.ParseType(string(t)) // It may be that of a sum.
 	switch {
+	case isDecimal && errors.Is(err, decimal.ErrLarge): // ParseSum refuses exponents of large numbers.
+		return fmt.Sprintf("a number without exponent and with at most %d digits before the point", d.Precision-d.Scale)
 	case isDecimal:
 		return fmt.Sprintf("a number with at most %d digits after the point", d.Scale)
 	case t == catalog.Timestamp:

@@ -126,8 +126,9 @@ func Parse(body []byte, now time.Time) (*Query, error) {
 	q := Query{Limit: DefaultLimit} // A limit of 0 in the body is a mistake, and not the default.
 	members := struct {
 		*Query
-		From any `json:"from"` // From and To hide those of Query, which package time would read in its own way.
-		To   any `json:"to"`
+		From   any     `json:"from"` // From and To hide those of Query, which package time would read in its own way.
+		To     any     `json:"to"`
+		Cursor *string `json:"cursor"` // This one tells an empty one from none.
 	}{Query: &q}
 	if err := d.Decode(&members); err != nil {
 		if wrong := (*Error)(nil); errors.As(err, &wrong) { // MinThrough has found it.
@@ -148,6 +149,11 @@ func Parse(body []byte, now time.Time) (*Query, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, invalid("query", "more than one JSON value")
+	}
+	if members.Cursor != nil {
+		if q.Cursor = *members.Cursor; q.Cursor == "" {
+			return nil, ErrEmptyCursor
+		}
 	}
 	from, err := rangeEnd("from", members.From)
 	if err != nil {

@@ -48,6 +48,8 @@ func TestParseIsStrict(t *testing.T) {
 		{"a word", `{"from":"soon"}`, "from", "is no time: write 2024-05-01T10:00:00Z,"},
 		{"a time that clocks skipped", `{"to":"2024-03-31 02:30","time_zone":"Europe/Berlin"}`, "to", "does not exist"},
 		{"no leap second", `{"to":"2001-01-01T00:00:60Z"}`, "to", "has second 60"},
+		{"an empty cursor", `{"cursor":""}`, "cursor", "it is empty; an answer without next is the last page"},
+		{"a cursor of a wrong type", `{"cursor":1}`, "cursor", "cannot unmarshal number; write a string"},
 		{"an empty time", `{"from":""}`, "from", "it is empty; give a time such as 2001-01-01, or leave from out"},
 		{"the year 1", `{"to":"0001-01-01T00:00:00Z"}`, "to", "is no time of the years 1970 to 2261"},
 		{"a list for a time", `{"from":[978307200]}`, "from", "write a string, or a number of seconds"},

@@ -51,6 +51,13 @@ func TestPagesOfRelativeTimes(t *testing.T) {
 	if res.StatusCode != 200 || !strings.Contains(got, `"field":"cursor"`) {
 		t.Errorf("a cursor among several queries: %s", got)
 	}
+	for _, request := range [][3]string{{"GET", "/v1/query?view=flights&mode=exact&cursor=", ""},
+		{"POST", "/v1/query", strings.Replace(body, `"x"`, `""`, 1)}} {
+		res, got := call(a, request[0], request[1], request[2])
+		if p := decodeProblem(t, res, got); p.Status != 400 || p.Field != "cursor" {
+			t.Errorf("%s with an empty cursor: %s", request[0], got)
+		}
+	}
 	res, got = call(a, "POST", "/v1/query", body)
 	if p := decodeProblem(t, res, got); p.Status != 400 || p.Field != "cursor" {
 		t.Errorf("a cursor that was made up: %s", got)

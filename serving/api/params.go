@@ -50,6 +50,9 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		Compare: query.Compare(values.Get("compare")), Cumulative: p.bool("cumulative"), Rolling: values.Get("rolling"),
 		Cursor: values.Get("cursor"),
 	}
+	if values.Has("cursor") && q.Cursor == "" {
+		p.fail(query.ErrEmptyCursor)
+	}
 	p.setFreshness(q)
 	q.Where = p.conditions("where", query.ParseWhere)
 	q.Having = p.conditions("having", query.ParseHaving)
