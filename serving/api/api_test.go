@@ -395,7 +395,7 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 	a.cfg.Timeout = time.Millisecond // less than an operator may set
 	for _, full := range []bool{false, true} {
 		if full {
-			if _, err := a.gate.join("other"); err != nil {
+			if _, err := a.gate.join("other", false); err != nil {
 				t.Fatal(err)
 			}
 		}

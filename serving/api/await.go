@@ -13,7 +13,8 @@ import (
 )
 
 // maxAwaiting is how many queries may wait for min_through or max_staleness. One that waits holds a connection and
-// looks at a few numbers ten times a second, and no place at the gate.
+// looks at a few numbers ten times a second, and no place at the gate. Those that then wait for a place are counted too,
+// until their patience ends.
 const maxAwaiting = 1000
 
 // lobby is where queries wait before they come to the gate. With several tenants, one may have three quarters of it.
@@ -61,29 +62,31 @@ func (l *lobby) count() int {
 }
 
 // await waits for what a query asks of its answer, before it takes a place at the gate. It waits at most query.timeout,
-// and the answer may take as long again. The publication is pinned only after the wait.
-func (a *API) await(ctx context.Context, q *query.Query, tenant string) error {
+// and the answer may take as long again. The publication is pinned only after the wait. It returns until when the query
+// may wait on, for a place: other queries may have waited for the same event.
+func (a *API) await(ctx context.Context, q *query.Query, tenant string) (until time.Time, err error) {
 	if !q.WaitsFor() {
-		return nil
+		return until, nil
 	}
 	patience, err := q.Patience(a.cfg.Timeout)
 	if err != nil {
-		return err
+		return until, err
 	}
+	until = time.Now().Add(patience)
 	if !a.lobby.enter(tenant) {
-		return errBusy
+		return until, errBusy
 	}
 	defer a.lobby.leave(tenant)
 	if q.MinThrough != nil {
 		if err := a.setMinThrough(ctx, q.MinThrough); err != nil {
-			return err
+			return until, err
 		}
 	}
-	err = a.parts.Answerer.Await(ctx, q, tenant, patience)
+	err = a.parts.Answerer.Await(ctx, q, tenant, time.Until(until))
 	if p := problemOfUnmet(err); p != nil {
 		a.metrics.unmet.WithLabelValues(p.Field).Inc()
 	}
-	return err
+	return until, err
 }
 
 func (a *API) setMinThrough(ctx context.Context, m *query.MinThrough) error {

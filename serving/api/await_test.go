@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"recount/schemas/position"
 	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
 	"recount/serving/oracle"
 	"recount/serving/reader"
 )
@@ -125,6 +128,73 @@ func TestWaitingHoldsNoPlace(t *testing.T) {
 		}
 		if code := <-codes; code != 200 || time.Since(began) < 5*time.Second {
 			t.Errorf("got %d after %s", code, time.Since(began))
+		}
+	})
+}
+
+// slowBatch takes a while for each part.
+type slowBatch struct{ batch }
+
+func (b slowBatch) Scan(ctx context.Context, state *record.State, scan *query.Scan, opts batchview.Options) (
+	*query.Part, error) {
+	time.Sleep(20 * time.Millisecond)
+	return b.batch.Scan(ctx, state, scan, opts)
+}
+
+// TestAllThatWaitedGetAPlace: queries that waited for one event all come to the gate when it is there. Those with
+// patience left wait for a place, each is counted once by the tenant's rate, and one whose patience ends is refused.
+func TestAllThatWaitedGetAPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLayers()
+		began := time.Now()
+		admitted := atomic.Int64{}
+		a := newAPI(t, l, func(c *Config, p *Parts) {
+			c.MaxConcurrent = 1
+			c.MaxQueued = 2
+			p.MinThrough = reachable
+			p.Admit = func(string, int) time.Duration {
+				admitted.Add(1)
+				return 0
+			}
+			r, err := reader.New(reader.Config{Catalog: oracle.Catalog(), Publications: l, Batch: slowBatch{batch{l}},
+				Live: oracle.OneByOne(live{l}.scan),
+				Reach: func(*query.Scan, []position.Offset) (*query.LivePart, error) {
+					reached := uint64(3)
+					if time.Since(began) > 5*time.Second {
+						reached = 4
+					}
+					return &query.LivePart{Through: []position.Offset{{Seq: reached}}}, nil
+				}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Answerer = r
+		})
+		codes := make(chan int)
+		ask := func(wait string) {
+			res, _ := call(a, "POST", "/v1/query", strings.Replace(hourly, "{", `{"min_through":[4],"wait":"`+wait+`",`, 1))
+			codes <- res.StatusCode
+		}
+		got := map[int]int{}
+		for range 100 {
+			go ask("9s")
+		}
+		for range 100 {
+			got[<-codes]++
+		}
+		if got[200] != 100 || admitted.Load() != 100 || a.lobby.count() != 0 {
+			t.Errorf("patient: got %v with %d counted, and %d wait", got, admitted.Load(), a.lobby.count())
+		}
+		for range 20 { // The event is there, so all their patience is for a place. Two more may wait when it ends.
+			go ask("100ms")
+		}
+		for range 20 {
+			got[<-codes]++
+		}
+		if running, waiting := a.gate.count(); got[200] < 105 || got[200] > 109 || got[429] != 120-got[200] ||
+			running+waiting+a.lobby.count()+len(a.gate.lines) != 0 {
+			t.Errorf("impatient: got %v", got)
 		}
 	})
 }

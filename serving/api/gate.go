@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"recount/schemas/access"
 	"recount/schemas/problem"
@@ -23,6 +24,9 @@ var errBusy = errors.New("too many queries are waiting; try again after Retry-Af
 //
 // A tenant with many queries could still have all places, if it reads slowly and its answers are too
 // large to be held. So with several tenants, one tenant may have three quarters of the places.
+//
+// A patient query has waited for min_through or max_staleness and may wait on. All of them come at once when a
+// publication does. So it is not one of the bounded number, but of the lobby's, until its patience ends.
 type gate struct {
 	maxRunning, maxWaiting int
 	// maxPerTenant is how many queries of one tenant may run.
@@ -34,6 +38,7 @@ type gate struct {
 	// held is how many bytes of answers wait to be read.
 	held    int64
 	running int
+	// waiting is how many queries wait that are not patient.
 	waiting int
 	// arrived is how many queries have ever waited.
 	arrived uint64
@@ -47,11 +52,14 @@ type line struct {
 	running int
 	// waiting is in order of arrival.
 	waiting []*turn
+	// patient is how many of waiting are patient.
+	patient int
 }
 
 // turn is one waiting query.
 type turn struct {
-	number uint64
+	number  uint64
+	patient bool
 	// granted gets one value: true to run, false to make room for another tenant.
 	granted chan bool
 }
@@ -65,33 +73,46 @@ func newGate(c Config) *gate {
 	return g
 }
 
-// enter waits for a turn. The caller must call leave if err is nil.
-func (g *gate) enter(ctx context.Context) (leave func(), err error) {
+// enter waits for a turn, patiently until a time if that is not past. The caller must call leave if err is nil.
+func (g *gate) enter(ctx context.Context, until time.Time) (leave func(), err error) {
 	principal, ok := access.FromContext(ctx)
 	if !ok {
 		return nil, errNoPrincipal
 	}
 	leave = func() { g.leave(principal.Tenant) }
-	t, err := g.join(principal.Tenant)
+	patience := time.Until(until)
+	t, err := g.join(principal.Tenant, patience > 0)
 	if t == nil {
 		return leave, err
 	}
-	select {
-	case granted := <-t.granted:
-		if !granted {
-			return nil, errBusy
+	var ended <-chan time.Time
+	if t.patient {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		ended = timer.C
+	}
+	for {
+		select {
+		case granted := <-t.granted:
+			if !granted {
+				return nil, errBusy
+			}
+			return leave, nil
+		case <-ended:
+			if !g.endPatience(principal.Tenant, t) {
+				return nil, errBusy
+			}
+		case <-ctx.Done():
+			if g.abandon(principal.Tenant, t) {
+				leave() // The turn was granted at the last moment.
+			}
+			return nil, context.Cause(ctx)
 		}
-		return leave, nil
-	case <-ctx.Done():
-		if g.abandon(principal.Tenant, t) {
-			leave() // The turn was granted at the last moment.
-		}
-		return nil, context.Cause(ctx)
 	}
 }
 
 // join lets a query run at once and returns no turn, or makes it wait and returns its turn.
-func (g *gate) join(tenant string) (*turn, error) {
+func (g *gate) join(tenant string, patient bool) (*turn, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lines[tenant]
@@ -104,37 +125,79 @@ func (g *gate) join(tenant string) (*turn, error) {
 		g.running++
 		g.lines[tenant] = l
 		return nil, nil
-	case g.waiting == g.maxWaiting && !g.makeRoom(l):
+	case !patient && !g.makeRoom(l):
 		return nil, errBusy
 	}
 	g.arrived++
-	t := &turn{g.arrived, make(chan bool, 1)}
+	t := &turn{g.arrived, patient, make(chan bool, 1)}
 	l.waiting = append(l.waiting, t)
-	g.waiting++
 	g.lines[tenant] = l
+	if patient {
+		l.patient++
+	} else {
+		g.waiting++
+	}
 	return t, nil
 }
 
-// makeRoom refuses the newest waiting query of the tenant with the most queries. That tenant must
-// have at least two more than l, else l would be the next to lose a query. mu must be held.
+// endPatience makes a patient query one of the bounded number, which keeps its turn. It returns false if there is no
+// room for it, and then it no longer waits.
+func (g *gate) endPatience(tenant string, t *turn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[tenant]
+	if l == nil || !slices.Contains(l.waiting, t) {
+		return true // Its turn was granted at the last moment.
+	}
+	if !g.makeRoom(l) {
+		g.take(l, slices.Index(l.waiting, t))
+		g.forget(tenant)
+		return false
+	}
+	t.patient = false
+	l.patient--
+	g.waiting++
+	return true
+}
+
+// take removes a turn from a line and returns it. mu must be held.
+func (g *gate) take(l *line, i int) *turn {
+	t := l.waiting[i]
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	if t.patient {
+		l.patient--
+	} else {
+		g.waiting--
+	}
+	return t
+}
+
+// makeRoom reports whether one more query may wait. If there is no room, it refuses the newest waiting query of the
+// tenant with the most queries. That tenant must have at least two more than l, else l would be the next to lose a
+// query. mu must be held.
 func (g *gate) makeRoom(l *line) bool {
+	if g.waiting < g.maxWaiting {
+		return true
+	}
 	var longest *line
 	for _, other := range g.lines {
-		if len(other.waiting) > 0 && (longest == nil || other.queries() > longest.queries()) {
+		if len(other.waiting) > other.patient && (longest == nil || other.queries() > longest.queries()) {
 			longest = other
 		}
 	}
 	if longest == nil || longest.queries() < l.queries()+2 {
 		return false
 	}
-	last := len(longest.waiting) - 1
-	longest.waiting[last].granted <- false
-	longest.waiting = longest.waiting[:last]
-	g.waiting--
+	newest := len(longest.waiting) - 1
+	for longest.waiting[newest].patient {
+		newest--
+	}
+	g.take(longest, newest).granted <- false
 	return true
 }
 
-func (l *line) queries() int { return l.running + len(l.waiting) }
+// queries is how many queries of the tenant run or wait, without patient ones.
+func (l *line) queries() int { return l.running + len(l.waiting) - l.patient }
 
 // abandon removes a waiting query from its line. It reports whether the query's turn was granted
 // in the meantime.
@@ -143,8 +206,7 @@ func (g *gate) abandon(tenant string, t *turn) (granted bool) {
 	defer g.mu.Unlock()
 	if l := g.lines[tenant]; l != nil {
 		if i := slices.Index(l.waiting, t); i >= 0 {
-			l.waiting = slices.Delete(l.waiting, i, i+1)
-			g.waiting--
+			g.take(l, i)
 			g.forget(tenant)
 			return false
 		}
@@ -160,9 +222,7 @@ func (g *gate) leave(tenant string) {
 	g.running--
 	g.forget(tenant)
 	if l := g.next(); l != nil {
-		l.waiting[0].granted <- true
-		l.waiting = l.waiting[1:]
-		g.waiting--
+		g.take(l, 0).granted <- true
 		l.running++
 		g.running++
 	}
@@ -170,7 +230,7 @@ func (g *gate) leave(tenant string) {
 
 // forget drops the line of a tenant that has no query. mu must be held.
 func (g *gate) forget(tenant string) {
-	if g.lines[tenant].queries() == 0 {
+	if l := g.lines[tenant]; l.running+len(l.waiting) == 0 {
 		delete(g.lines, tenant)
 	}
 }
@@ -190,7 +250,7 @@ func (g *gate) next() (best *line) {
 	return best
 }
 
-// count returns how many queries run and wait.
+// count returns how many queries run, and how many wait that are not patient.
 func (g *gate) count() (running, waiting int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -218,14 +278,15 @@ func (g *gate) heldBytes() int64 {
 
 // gated gives a handler the limits of a query, because its answer is held in memory too: it waits
 // for a turn, and has a query's time.
-func (a *API) gated(h handler) handler { return a.gatedFor(1, h) }
+func (a *API) gated(h handler) handler { return a.gatedFor(1, time.Time{}, h) }
 
-// gatedFor is gated for a request with several queries. They run one after the other, so they have one place.
-func (a *API) gatedFor(queries int, h handler) handler {
+// gatedFor is gated for a request with several queries. They run one after the other, so they have one place. The
+// request waits for it patiently until a time, and a query's time begins then at the latest.
+func (a *API) gatedFor(queries int, until time.Time, h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
+		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout+max(0, time.Until(until)))
 		defer cancel()
-		leave, err := a.enter(ctx, queries)
+		leave, err := a.enter(ctx, queries, until)
 		if err != nil {
 			return err
 		}
@@ -245,14 +306,20 @@ func (a *API) gatedFor(queries int, h handler) handler {
 	}
 }
 
-// enter checks the tenant's rate of queries, and then waits for a turn at the gate.
-func (a *API) enter(ctx context.Context, queries int) (leave func(), err error) {
-	if principal, ok := access.FromContext(ctx); ok && a.parts.Admit != nil {
+// enter checks the tenant's rate of queries, and then waits for a turn at the gate. A patient query has a place in the
+// lobby meanwhile.
+func (a *API) enter(ctx context.Context, queries int, until time.Time) (leave func(), err error) {
+	principal, ok := access.FromContext(ctx)
+	if ok && a.parts.Admit != nil {
 		if wait := a.parts.Admit(principal.Tenant, queries); wait > 0 {
 			return nil, &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited,
 				Detail:     "this tenant's rate of queries is used up; try again after Retry-After",
 				RetryAfter: wait}
 		}
 	}
-	return a.gate.enter(ctx)
+	if !ok || !time.Now().Before(until) || !a.lobby.enter(principal.Tenant) {
+		return a.gate.enter(ctx, time.Time{})
+	}
+	defer a.lobby.leave(principal.Tenant)
+	return a.gate.enter(ctx, until)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestTurns(t *testing.T) {
 	g := newGate(Config{MaxConcurrent: 1, MaxQueued: 2})
 	wait := func(tenant string) *turn {
 		t.Helper()
-		turn, err := g.join(tenant)
+		turn, err := g.join(tenant, false)
 		if err != nil {
 			t.Fatalf("%s: %v", tenant, err)
 		}
@@ -35,23 +36,23 @@ func TestTurns(t *testing.T) {
 	}
 	first := wait("flood")
 	second := wait("flood")
-	if _, err := g.join("flood"); !errors.Is(err, errBusy) {
+	if _, err := g.join("flood", false); !errors.Is(err, errBusy) {
 		t.Errorf("a fourth query of tenant flood: got %v", err)
 	}
 	other := wait("other") // It takes the place of flood's newest query.
 	if len(second.granted) != 1 || <-second.granted {
 		t.Error("flood's newest query was not refused")
 	}
-	if _, err := g.join("flood"); !errors.Is(err, errBusy) {
+	if _, err := g.join("flood", false); !errors.Is(err, errBusy) {
 		t.Errorf("flood takes the place of a tenant with fewer queries: got %v", err)
 	}
-	if _, err := g.join("third"); err != nil { // Flood has one running and one waiting query.
+	if _, err := g.join("third", false); err != nil { // Flood has one running and one waiting query.
 		t.Errorf("a third tenant: got %v", err)
 	}
 	if len(first.granted) != 1 || <-first.granted {
 		t.Error("flood's other waiting query was not refused")
 	}
-	if _, err := g.join("fourth"); !errors.Is(err, errBusy) {
+	if _, err := g.join("fourth", false); !errors.Is(err, errBusy) {
 		t.Errorf("each tenant has one query, but a fourth tenant got a place: %v", err)
 	}
 	g.leave("flood")
@@ -66,9 +67,9 @@ func TestFewestRunningFirst(t *testing.T) {
 	t.Parallel()
 	g := newGate(Config{MaxConcurrent: 2, MaxQueued: 4})
 	for range 3 {
-		_, _ = g.join("flood") // Two run.
+		_, _ = g.join("flood", false) // Two run.
 	}
-	other, err := g.join("other")
+	other, err := g.join("other", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,9 +118,9 @@ type waiter struct {
 
 // step lets a query join, leave or be abandoned.
 func (m *gateModel) step(r *rapid.T) {
-	switch tenant := fmt.Sprint(rapid.IntRange(0, 2).Draw(r, "tenant")); rapid.IntRange(0, 3).Draw(r, "step") {
+	switch tenant := fmt.Sprint(rapid.IntRange(0, 2).Draw(r, "tenant")); rapid.IntRange(0, 4).Draw(r, "step") {
 	case 0, 1:
-		turn, err := m.gate.join(tenant)
+		turn, err := m.gate.join(tenant, rapid.Bool().Draw(r, "patient"))
 		switch {
 		case err == nil && turn == nil:
 			m.running = append(m.running, tenant)
@@ -139,6 +140,12 @@ func (m *gateModel) step(r *rapid.T) {
 				r.Fatal("a waiting query left its line without a value in granted")
 			}
 			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
+		}
+	case 4:
+		if i := slices.IndexFunc(m.waiting, func(w waiter) bool { return w.turn.patient }); i >= 0 {
+			if w := m.waiting[i]; !m.gate.endPatience(w.tenant, w.turn) {
+				m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
+			}
 		}
 	}
 }
@@ -161,10 +168,16 @@ func (m *gateModel) settle() {
 
 func (m *gateModel) check(r *rapid.T) {
 	running, waiting := m.gate.count()
-	if running != len(m.running) || waiting != len(m.waiting) || running > m.cfg.MaxConcurrent ||
+	impatient := 0
+	for _, w := range m.waiting {
+		if !w.turn.patient {
+			impatient++
+		}
+	}
+	if running != len(m.running) || waiting != impatient || running > m.cfg.MaxConcurrent ||
 		waiting > m.cfg.MaxQueued {
 		r.Fatalf("the gate counts %d running and %d waiting, want %d and %d with %+v", running, waiting,
-			len(m.running), len(m.waiting), m.cfg)
+			len(m.running), impatient, m.cfg)
 	}
 	runningByTenant := map[string]int{}
 	for _, tenant := range m.running {
@@ -185,18 +198,18 @@ func (m *gateModel) check(r *rapid.T) {
 func TestAbandonedAtTheLastMoment(t *testing.T) {
 	t.Parallel()
 	g := newGate(Config{MaxConcurrent: 1, MaxQueued: 1})
-	_, _ = g.join("a")
-	turn, _ := g.join("b")
+	_, _ = g.join("a", false)
+	turn, _ := g.join("b", false)
 	g.leave("a")
 	if !g.abandon("b", turn) {
 		t.Error("the place is lost")
 	}
 	ctx, cancel := context.WithCancel(access.NewContext(t.Context(), access.Local()))
 	cancel()
-	if _, err := g.enter(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := g.enter(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := g.enter(t.Context()); !errors.Is(err, errNoPrincipal) {
+	if _, err := g.enter(t.Context(), time.Time{}); !errors.Is(err, errNoPrincipal) {
 		t.Errorf("without a principal: got %v", err)
 	}
 	g.leave("b")

@@ -56,15 +56,19 @@ func (a *API) runQueries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var until time.Time
 	for i, q := range s.queries {
 		if s.errs[i] == nil {
 			s.errs[i] = checkExplain(q, f, principal)
 		}
 		if s.errs[i] == nil {
-			s.errs[i] = a.await(r.Context(), q, principal.Tenant)
+			var patient time.Time
+			if patient, s.errs[i] = a.await(r.Context(), q, principal.Tenant); patient.After(until) {
+				until = patient
+			}
 		}
 	}
-	return a.gatedFor(len(s.queries), func(w http.ResponseWriter, r *http.Request) error {
+	return a.gatedFor(len(s.queries), until, func(w http.ResponseWriter, r *http.Request) error {
 		answers, err := a.answerSeveral(r, s, principal.Tenant)
 		if err != nil {
 			return err

@@ -100,10 +100,11 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query, p
 	if err := checkExplain(q, f, principal); err != nil {
 		return status, err
 	}
-	if err := a.await(r.Context(), q, principal.Tenant); err != nil {
+	until, err := a.await(r.Context(), q, principal.Tenant)
+	if err != nil {
 		return status, err
 	}
-	err = a.gated(func(w http.ResponseWriter, r *http.Request) error {
+	err = a.gatedFor(1, until, func(w http.ResponseWriter, r *http.Request) error {
 		tag, isNotModified, err := a.isNotModified(r, q, f, principal.Tenant)
 		if err != nil {
 			return err
