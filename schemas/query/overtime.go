@@ -112,15 +112,16 @@ func (q *Query) overTime(g window.Granularity) (int, error) {
 	case g.IsAll():
 		return 0, invalid("rolling", "it needs a granularity, such as 1d")
 	}
-	wide, err := window.ParseGranularity(q.Rolling)
-	if err != nil || wide.IsAll() {
-		return 0, invalid("rolling", "%q: use a multiple of the granularity, such as 7d", q.Rolling)
+	wide, ok := window.ParseLength(q.Rolling)
+	fitting := g.Fitting(wide)
+	if !ok {
+		return 0, invalid("rolling", "%q is no length of time; use such as %s or %s", q.Rolling, fitting[0], fitting[1])
 	}
 	n := g.Multiple(wide)
 	switch {
 	case n == 0:
-		return 0, invalid("rolling", "%s is no multiple of the granularity %s; windows of days are no part of months, "+
-			"so use such as 30d by 1d, or 3mo by 1mo", wide, g)
+		return 0, invalid("rolling", "%s is no whole number of windows of %s; use such as %s or %s", wide, g, fitting[0],
+			fitting[1])
 	case n > MaxTrailing:
 		return 0, invalid("rolling", "%s has %d windows of %s; at most %d, so use a coarser granularity", wide, n, g,
 			MaxTrailing)
@@ -177,22 +178,82 @@ func (q *Query) comparison(s *Scan, g window.Granularity, trailing int, loc *tim
 		return nil, invalid("compare", "the earlier range: %v", err)
 	}
 	c := &Comparison{Windows: w, Overlap: Overlap{trailing, first}, Places: make([]int32, s.Windows.Len())}
-	if q.Cumulative {
-		c.Overlap.Width = w.Len()
+	c.pair(s, shift, loc)
+	if trailing == 0 && g.IsBelowDay() {
+		c.joinOdd()
 	}
-	for i := range c.Places {
-		c.Places[i] = -1
-		if i < s.Overlap.First {
-			continue
-		}
-		if at, exists := shift.Window(time.UnixMicro(s.Windows.Start(i)), loc); exists {
-			c.Places[i] = int32(w.Holding(at.UnixMicro()))
-		}
+	if q.Cumulative {
+		c.Overlap.Width = c.Windows.Len()
 	}
 	if g.IsAll() {
 		c.Places[0] = 0
 	}
 	return c, nil
+}
+
+// pair finds the place of each window. Two windows may not have one, because its events would count twice: an hour that
+// clocks show twice is compared once.
+func (c *Comparison) pair(s *Scan, shift window.Shift, loc *time.Location) {
+	next := int32(0)
+	for i := range c.Places {
+		c.Places[i] = -1
+		if i < s.Overlap.First {
+			continue
+		}
+		at, exists := shift.Window(time.UnixMicro(s.Windows.Start(i)), loc)
+		if !exists {
+			continue
+		}
+		if place := int32(c.Windows.Holding(at.UnixMicro())); place >= next {
+			c.Places[i] = place
+			next = place + 1
+		}
+	}
+}
+
+// longestOdd is longer than what a day of a clock change has more than other days, and shorter than a day.
+const longestOdd = 12 * time.Hour
+
+// joinOdd joins the windows that a day of a clock change has more than the day with which it is compared to the window
+// before them. So each event of these days is in the earlier values of one row. Whole days that the later range lacks
+// stay alone, such as 30 January beside February.
+func (c *Comparison) joinOdd() {
+	paired := make([]bool, c.Windows.Len())
+	for _, place := range c.Places {
+		if place >= 0 {
+			paired[place] = true
+		}
+	}
+	drop := make([]bool, len(paired))
+	for i := 0; i < len(paired); {
+		end := i + 1
+		for end < len(paired) && paired[end] == paired[i] {
+			end++
+		}
+		from, _ := c.Windows.Span(i)
+		if _, to := c.Windows.Span(end - 1); !paired[i] && to-from < longestOdd.Microseconds() {
+			for k := i; k < end; k++ {
+				drop[k] = true
+			}
+			if i == 0 && end < len(drop) {
+				drop[end] = true // There is none before.
+			}
+		}
+		i = end
+	}
+	c.Windows = c.Windows.Join(func(i int) bool { return drop[i] })
+	places := make([]int32, len(drop))
+	for k := 1; k < len(drop); k++ {
+		places[k] = places[k-1]
+		if !drop[k] {
+			places[k]++
+		}
+	}
+	for i, place := range c.Places {
+		if place >= 0 {
+			c.Places[i] = places[place]
+		}
+	}
 }
 
 // Earlier returns the scan of the earlier range.

@@ -2,6 +2,7 @@ package window
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -18,6 +19,24 @@ func (g Granularity) Multiple(wide Granularity) int {
 		return int((wide.step + time.Duration(wide.days)*24*time.Hour) / g.step)
 	}
 	return 0
+}
+
+// Fitting returns the lengths of whole windows next to a wider one, such as 1h and 2h for 90m by 1h. They are the first
+// two where the units differ.
+func (g Granularity) Fitting(wide Granularity) [2]string {
+	n := 1
+	switch {
+	case g.months > 0:
+		n = wide.months / g.months
+	case g.days > 0:
+		n = int((time.Duration(wide.days)*24*time.Hour + wide.step) / (time.Duration(g.days) * 24 * time.Hour))
+	case g.step > 0:
+		n = int((time.Duration(wide.days)*24*time.Hour + wide.step) / g.step)
+	}
+	m := granularityFormat.FindStringSubmatch(g.text)
+	own, _ := strconv.Atoi(m[1]) // The pattern has bounded it.
+	n = max(n, 1)
+	return [2]string{strconv.Itoa(n*own) + m[2], strconv.Itoa((n+1)*own) + m[2]}
 }
 
 // Trailing returns the windows of New with n−1 windows before them, and the number of the first window of New. Windows
@@ -71,4 +90,17 @@ func (w Windows) Starting(t int64) int {
 		return i
 	}
 	return -1
+}
+
+// Join returns the windows without the bounds before those that drop names, so that each of these is one with the
+// window before it. The first window stays.
+func (w Windows) Join(drop func(i int) bool) Windows {
+	joined := Windows{From: w.From, To: w.To}
+	for i, b := range w.bounds {
+		if i == 0 || i == w.Len() || !drop(i) {
+			joined.bounds = append(joined.bounds, b)
+		}
+	}
+	joined.findRuns()
+	return joined
 }

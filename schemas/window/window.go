@@ -66,32 +66,49 @@ var ErrGranularity = errors.New("granularity: use all, a number of s, m or h tha
 
 // ParseGranularity reads all, 5m, 1h, 1d, 2w, 3mo, 1q, 1y and the like.
 func ParseGranularity(s string) (Granularity, error) {
-	if s == "all" || s == "" {
+	switch s {
+	case "all", "":
 		return All, nil
+	case "24h":
+		return Granularity{text: "1d", days: 1}, nil
 	}
+	g, ok := parseLength(s)
+	if !ok || g.step > 0 && (g.step >= 24*time.Hour || 24*time.Hour%g.step > 0) {
+		return All, fmt.Errorf("%w; not %q", ErrGranularity, s)
+	}
+	return g, nil
+}
+
+// ParseLength reads a length of several windows, such as 7d, 18h or 75m. It need not divide a day: 48h are 2d.
+func ParseLength(s string) (Granularity, bool) {
+	g, ok := parseLength(s)
+	if g.step%(24*time.Hour) == 0 {
+		g.days += int(g.step / (24 * time.Hour))
+		g.step = 0
+	}
+	return g, ok
+}
+
+func parseLength(s string) (Granularity, bool) {
 	m := granularityFormat.FindStringSubmatch(s)
 	if m == nil {
-		return All, fmt.Errorf("%w; not %q", ErrGranularity, s)
+		return All, false
 	}
 	n, _ := strconv.Atoi(m[1]) // The pattern has bounded it.
 	g := Granularity{text: s,
 		step:   map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[m[2]] * time.Duration(n),
 		days:   map[string]int{"d": 1, "w": 7}[m[2]] * n,
 		months: map[string]int{"mo": 1, "q": 3, "y": 12}[m[2]] * n}
-	switch {
-	case s == "24h":
-		return Granularity{text: "1d", days: 1}, nil
-	case n == 0, g.step > 0 && (g.step >= 24*time.Hour || 24*time.Hour%g.step > 0), g.days > 366*MaxYears,
-		g.months > 12*MaxYears:
-		return All, fmt.Errorf("%w; not %q", ErrGranularity, s)
-	}
-	return g, nil
+	return g, n > 0 && g.days <= 366*MaxYears && g.months <= 12*MaxYears
 }
 
 func (g Granularity) String() string { return g.text }
 
 // IsAll reports whether the granularity is one window over everything.
 func (g Granularity) IsAll() bool { return g == All || g.text == "" }
+
+// IsBelowDay reports whether several windows are in a day.
+func (g Granularity) IsBelowDay() bool { return g.step > 0 }
 
 // Windows are the windows of a query, without gaps, in ascending order. The first window may begin before
 // From and the last may end after To. Only events in [From, To) count.
