@@ -65,11 +65,34 @@ func TestMultiple(t *testing.T) {
 		want         int
 	}{{"1d", "7d", 7}, {"1d", "1w", 7}, {"1h", "24h", 24}, {"1h", "7d", 168}, {"15m", "1h", 4}, {"1mo", "1q", 3},
 		{"1q", "1y", 4}, {"1w", "2w", 2}, {"1d", "1mo", 0}, {"1mo", "30d", 0}, {"2d", "7d", 0}, {"1d", "12h", 0},
-		{"1h", "1mo", 0}, {"1h", "90m", 0}, {"1d", "1d", 1}} {
+		{"1h", "1mo", 0}, {"1h", "90m", 0}, {"1d", "1d", 1},
+		{"1h", "5h", 5}, {"1h", "7h", 7}, {"1h", "30h", 30}, {"1h", "48h", 48}, {"6h", "18h", 3}, {"15m", "75m", 5},
+		{"1d", "48h", 2}, {"1h", "90m", 0}, {"1d", "36h", 0}, {"1h", "3600s", 1}} {
 		narrow, _ := window.ParseGranularity(c.narrow)
-		wide, _ := window.ParseGranularity(c.wide)
+		wide, ok := window.ParseLength(c.wide)
+		if !ok {
+			t.Errorf("%s is no length", c.wide)
+		}
 		if got := narrow.Multiple(wide); got != c.want {
 			t.Errorf("%s by %s: got %d windows, want %d", c.wide, c.narrow, got, c.want)
+		}
+	}
+}
+
+func TestFitting(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ narrow, wide, less, more string }{{"1h", "90m", "1h", "2h"}, {"6h", "20h", "18h", "24h"},
+		{"1h", "1mo", "1h", "2h"}, {"1d", "36h", "1d", "2d"}, {"2d", "7d", "6d", "8d"}, {"1mo", "30d", "1mo", "2mo"},
+		{"1q", "4mo", "1q", "2q"}, {"15m", "5m", "15m", "30m"}, {"1d", "x", "1d", "2d"}} {
+		narrow, _ := window.ParseGranularity(c.narrow)
+		wide, _ := window.ParseLength(c.wide)
+		if got := narrow.Fitting(wide); got != [2]string{c.less, c.more} {
+			t.Errorf("%s by %s: got %v", c.wide, c.narrow, got)
+		}
+		for _, fits := range narrow.Fitting(wide) {
+			if length, ok := window.ParseLength(fits); !ok || narrow.Multiple(length) == 0 {
+				t.Errorf("%s by %s: %s does not fit", c.wide, c.narrow, fits)
+			}
 		}
 	}
 }

@@ -70,6 +70,12 @@ func TestEarlierRanges(t *testing.T) {
 			"2024-02-28", "2024-02-29", "2023-02-28", "2023-03-01"},
 		{"a leap year", berlin, "1mo", true,
 			"2024-01-01", "2025-01-01", "2023-01-01", "2024-01-01"},
+		{"six hours where clocks changed", berlin, "6h", false,
+			"2024-10-28", "2024-11-04 12:00", "2024-10-20", "2024-10-27 11:00"},
+		{"six hours where they did not", berlin, "6h", false,
+			"2024-05-01", "2024-05-01 12:00", "2024-04-30 12:00", "2024-05-01"},
+		{"a year earlier by six hours", "America/New_York", "6h", true,
+			"2024-03-01", "2024-03-12 06:00", "2023-03-01", "2023-03-12 07:00"},
 		{"no midnight", "America/Santiago", "1d", false,
 			"2022-09-11 01:00", "2022-09-12", "2022-09-10", "2022-09-11 01:00"},
 		{"months in a zone without change", "Asia/Kathmandu", "all", false,
@@ -163,6 +169,10 @@ func TestPreviousPeriod(t *testing.T) {
 		before, err := earlier.Windows(time.Minute)
 		if err != nil || g.IsAll() {
 			t.Skip(err)
+		}
+		step, err := time.ParseDuration(c.Granularity)
+		if err == nil && step > time.Hour && w.Start(0) == w.From && before.Start(0) != before.From {
+			t.Fatalf("%s: the earlier range begins inside of a window: %s", c, earlier)
 		}
 		compared := 0
 		for i := range w.Len() {
