@@ -128,6 +128,23 @@ func (q *Query) StalenessLimit() (limit time.Duration, limited bool, err error) 
 	return limit, true, err
 }
 
+// CheckLength refuses an empty length of time. It is rather a variable without a value than the wish for the default.
+func CheckLength(field, text string) error {
+	if text == "" {
+		return invalid(field, "it is empty; give a length of time such as 500ms, 5s or 10m, or leave %s out", field)
+	}
+	return nil
+}
+
+// setLength sets a member that is a length of time, unless it is null.
+func setLength(field string, text, member *string) error {
+	if text == nil {
+		return nil
+	}
+	*member = *text
+	return CheckLength(field, *text)
+}
+
 // span reads a length of time.
 func span(field, text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)

@@ -126,9 +126,12 @@ func Parse(body []byte, now time.Time) (*Query, error) {
 	q := Query{Limit: DefaultLimit} // A limit of 0 in the body is a mistake, and not the default.
 	members := struct {
 		*Query
-		From   any     `json:"from"` // From and To hide those of Query, which package time would read in its own way.
-		To     any     `json:"to"`
-		Cursor *string `json:"cursor"` // This one tells an empty one from none.
+		From any `json:"from"` // From and To hide those of Query, which package time would read in its own way.
+		To   any `json:"to"`
+		// These tell an empty text from none.
+		Cursor       *string `json:"cursor"`
+		MaxStaleness *string `json:"max_staleness"`
+		Wait         *string `json:"wait"`
 	}{Query: &q}
 	if err := d.Decode(&members); err != nil {
 		if wrong := (*Error)(nil); errors.As(err, &wrong) { // MinThrough has found it.
@@ -154,6 +157,12 @@ func Parse(body []byte, now time.Time) (*Query, error) {
 		if q.Cursor = *members.Cursor; q.Cursor == "" {
 			return nil, ErrEmptyCursor
 		}
+	}
+	if err := setLength("max_staleness", members.MaxStaleness, &q.MaxStaleness); err != nil {
+		return nil, err
+	}
+	if err := setLength("wait", members.Wait, &q.Wait); err != nil {
+		return nil, err
 	}
 	from, err := rangeEnd("from", members.From)
 	if err != nil {

@@ -55,6 +55,9 @@ func TestMinThroughInEveryForm(t *testing.T) {
 		`"min_through":[4],"wait":"soon"`:                          "400 invalid_query wait",
 		`"min_through":[4],"wait":"1h"`:                            "400 invalid_query wait",
 		`"wait":"1s"`:                                              "400 invalid_query wait",
+		`"wait":""`:                                                "400 invalid_query wait",
+		`"max_staleness":""`:                                       "400 invalid_query max_staleness",
+		`"max_staleness":null,"wait":null`:                         "",
 		`"max_staleness":"1h"`:                                     "",
 		`"max_staleness":"1ms"`:                                    "503 too_stale max_staleness",
 		`"max_staleness":"-1s"`:                                    "400 invalid_query max_staleness",
@@ -71,7 +74,7 @@ func TestMinThroughInEveryForm(t *testing.T) {
 	}
 	for parameters, want := range map[string]int{"min_through=AgreenReceipt": 200, "min_through=4": 200,
 		"min_through=AgreenReceipt,AgreenReceipt&max_staleness=1h": 200, "min_through=5&wait=0s": 504,
-		"min_through=": 400, "min_through=4&wait=1h": 400, "max_staleness=1ms": 503} {
+		"min_through=": 400, "wait=": 400, "max_staleness=": 400, "min_through=4&wait=1h": 400, "max_staleness=1ms": 503} {
 		res, body := call(a, "GET", "/v1/query?view=flights&"+parameters, "")
 		if res.StatusCode != want {
 			t.Errorf("%s: got %d, want %d: %s", parameters, res.StatusCode, want, body)

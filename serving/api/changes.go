@@ -29,16 +29,16 @@ const modeChanges query.Mode = "changes"
 // changesParameters says of each parameter whether it may be repeated.
 var changesParameters = map[string]bool{
 	"view": false, "from_publication": false, "to_publication": false, "from": false, "to": false, "granularity": false,
-	"time_zone": false, "limit": false, "measures": true, "group_by": true, "where": true,
+	"time_zone": false, "limit": false, "format": false, "measures": true, "group_by": true, "where": true,
 }
 
 // changesFormats are in order of preference.
-var changesFormats = []struct {
-	media string
-	write func(io.Writer, *changes.Answer) error
-}{
-	{"application/json", encode.ChangesJSON}, {"text/csv", encode.ChangesCSV},
-	{"application/x-ndjson", encode.ChangesNDJSON},
+var changesFormats = []format{{media: "application/json", name: "json"}, {media: "text/csv", name: "csv"},
+	{media: "application/x-ndjson", name: "ndjson"}}
+
+// writeChanges has the functions that write the formats.
+var writeChanges = map[string]func(io.Writer, *changes.Answer) error{
+	"json": encode.ChangesJSON, "csv": encode.ChangesCSV, "ndjson": encode.ChangesNDJSON,
 }
 
 func (a *API) getChanges(w http.ResponseWriter, r *http.Request) error {
@@ -56,7 +56,7 @@ func (a *API) runChanges(w http.ResponseWriter, r *http.Request) error {
 	if a.parts.Changes == nil {
 		return problem.New(http.StatusNotFound, problem.NotFound, "this process does not compare publications")
 	}
-	format, err := chooseChangesFormat(r)
+	f, err := chooseFormat(r, r.URL.RawQuery, changesFormats)
 	if err != nil {
 		return err
 	}
@@ -76,33 +76,12 @@ func (a *API) runChanges(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("encode the summary: %w", err)
 		}
 		h := w.Header()
-		h.Set("Content-Type", changesFormats[format].media)
+		h.Set("Content-Type", f.media)
 		h.Set("Cache-Control", "no-store")
 		h.Set("Vary", "Accept")
 		h.Set("Recount-Changes", string(summary))
-		return clientGone(changesFormats[format].write(w, answer))
+		return clientGone(writeChanges[f.name](w, answer))
 	})(w, r)
-}
-
-// chooseChangesFormat returns the place of the format with the highest weight in the Accept header.
-func chooseChangesFormat(r *http.Request) (int, error) {
-	header := strings.Join(r.Header.Values("Accept"), ",")
-	best := -1
-	weight := 0.0
-	for i, f := range changesFormats {
-		if q := quality(header, f.media); q > weight {
-			best = i
-			weight = q
-		}
-	}
-	switch {
-	case strings.TrimSpace(header) == "":
-		return 0, nil
-	case best < 0:
-		return 0, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
-			"changes are application/json, text/csv or application/x-ndjson")
-	}
-	return best, nil
 }
 
 // parseChanges reads a question from URL parameters.
@@ -110,6 +89,9 @@ func parseChanges(raw string, now time.Time) (*changes.Question, error) {
 	values, err := knownParameters(raw, changesParameters)
 	if err != nil {
 		return nil, err
+	}
+	if values.Get("view") == "" {
+		return nil, invalid("view", "it is required; GET /v1/views lists the views")
 	}
 	p := &parameters{values: values}
 	q := &changes.Question{Query: query.Query{View: values.Get("view"), Measures: p.list("measures"),

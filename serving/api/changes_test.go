@@ -188,6 +188,22 @@ func TestChangesRefused(t *testing.T) {
 			t.Errorf("%s: no hint in %s", target, body)
 		}
 	}
+	res, body := call(a, http.MethodGet, "/v1/changes?from_publication=16", "")
+	if p := decodeProblem(t, res, body); p.Status != 400 || p.Field != "view" || !strings.Contains(p.Detail, "required") {
+		t.Errorf("without a view: got %s", body)
+	}
+	res, body = call(a, http.MethodGet, changesQuestion+"&format=xml", "")
+	if p := decodeProblem(t, res, body); p.Status != 400 || p.Field != "format" {
+		t.Errorf("format xml: got %s", body)
+	}
+	for name, media := range map[string]string{"json": "application/json", "csv": "text/csv",
+		"ndjson": "application/x-ndjson"} {
+		_, want := call(a, http.MethodGet, changesQuestion, "", "Accept", media)
+		res, body := call(a, http.MethodGet, changesQuestion+"&format="+name, "", "Accept", "image/png")
+		if body != want || res.Header.Get("Content-Type") != media {
+			t.Errorf("format %s: got %s as %s", name, body, res.Header.Get("Content-Type"))
+		}
+	}
 	if res, _ := call(a, http.MethodGet, changesQuestion, "", "Accept", "image/png"); res.StatusCode != 406 {
 		t.Errorf("got %s", res.Status)
 	}

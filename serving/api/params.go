@@ -103,6 +103,13 @@ func (p *parameters) list(name string) []string {
 func (p *parameters) setFreshness(q *query.Query) {
 	q.MaxStaleness = p.values.Get("max_staleness")
 	q.Wait = p.values.Get("wait")
+	for _, name := range []string{"max_staleness", "wait"} {
+		if p.values.Has(name) {
+			if err := query.CheckLength(name, p.values.Get(name)); err != nil {
+				p.fail(err)
+			}
+		}
+	}
 	if !p.values.Has("min_through") {
 		return
 	}

@@ -95,3 +95,45 @@ func TestAnswerHasTheDefinitionOfItsPublication(t *testing.T) {
 		}
 	}
 }
+
+// TestModesOfAsOfHaveOneDefinition: a view was changed since the publication that as_of names. All modes answer by the
+// definition that this publication has. If the speed layer does not have it, there is no live part.
+func TestModesOfAsOfHaveOneDefinition(t *testing.T) {
+	t.Parallel()
+	before := oracle.Catalog()
+	after := oracle.Catalog()
+	after.Views["flights"].Measures = after.Views["flights"].Measures[:2]
+	want := before.Digest(before.Views["flights"])
+	n := published().N
+	for _, mode := range []query.Mode{query.Exact, query.Merged, query.Live} {
+		for _, counted := range []bool{true, false} {
+			l := &layers{}
+			live := func(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+				part, err := l.scan(ctx, scan, cut)
+				if !counted {
+					return nil, query.ErrViewNotReady
+				}
+				return part, err
+			}
+			r, err := New(Config{Catalog: after, Publications: kept{published()}, Batch: notedBatch{l},
+				Live:       oracle.OneByOne(live),
+				Definition: func(context.Context, string, string) (*catalog.Catalog, error) { return before, nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: mode, AsOf: &n}
+			a, err := r.Answer(t.Context(), q, "default")
+			if err != nil {
+				t.Errorf("mode %s, counted %t: %v", mode, counted, err)
+				continue
+			}
+			asked := slices.Concat(l.batch, l.live)
+			if slices.ContainsFunc(asked, func(d string) bool { return d != want }) || len(asked) == 0 {
+				t.Errorf("mode %s: the layers were asked for %v, want %s", mode, asked, want)
+			}
+			if got := *a.Accuracy.LiveIncluded; got != (counted && mode != query.Exact) {
+				t.Errorf("mode %s, counted %t: live_included is %t", mode, counted, got)
+			}
+		}
+	}
+}

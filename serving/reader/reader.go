@@ -162,10 +162,11 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 
 // definition returns the catalog with the definition that a publication has of the query's view (G5). So the batch part
 // of an answer and its live part have one definition while a changed view spreads. The declared definition answers
-// where the publication has none, and in mode live.
+// where the publication has none, and in mode live. With as_of all modes have that of the publication, so an answer of
+// mode merged is one of mode exact and one of mode live together.
 func (r *Reader) definition(ctx context.Context, q *query.Query, state *record.State) (*catalog.Catalog, error) {
 	newest := r.Catalog.Catalog()
-	if q.Mode == query.Live || r.Definition == nil {
+	if q.Mode == query.Live && q.AsOf == nil || r.Definition == nil {
 		return newest, nil
 	}
 	published, found := state.Views[q.View]

@@ -33,6 +33,16 @@ const (
 // ErrReceipt is wrapped by every error of DecodeReceipt.
 var ErrReceipt = errors.New("not a receipt")
 
+// foreignError is about a receipt that another installation gave.
+type foreignError struct{}
+
+func (foreignError) Error() string {
+	return "it is of another installation; ask the server that gave it"
+}
+
+// Is makes it an ErrReceipt.
+func (foreignError) Is(target error) bool { return target == ErrReceipt }
+
 // nameOf returns the bytes by which receipts name an installation.
 func nameOf(installation string) []byte {
 	digest := sha256.Sum256([]byte(installation))
@@ -75,7 +85,7 @@ func DecodeReceipt(token, installation string) ([]Place, error) {
 		return nil, fmt.Errorf("%w: it is cut off", ErrReceipt)
 	default:
 		if installation != "" && !bytes.Equal(b[:nameBytes], nameOf(installation)) {
-			return nil, fmt.Errorf("%w: it is of another installation; ask the server that gave it", ErrReceipt)
+			return nil, foreignError{}
 		}
 		b = b[nameBytes:]
 	}

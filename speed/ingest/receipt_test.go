@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,9 @@ func TestReceipt(t *testing.T) {
 		if p, err := DecodeReceipt(bad, "here"); !errors.Is(err, ErrReceipt) {
 			t.Errorf("%q: got %v, %v", bad, p, err)
 		}
+	}
+	if _, err := DecodeReceipt(elsewhere, "here"); strings.Contains(err.Error(), "not a receipt") {
+		t.Errorf("a receipt of another installation: %v", err)
 	}
 	if _, err := DecodeReceipt(elsewhere, ""); err != nil {
 		t.Errorf("a receipt of any installation: %v", err)
