@@ -91,7 +91,8 @@ func parseChanges(raw string, now time.Time) (*changes.Question, error) {
 		return nil, err
 	}
 	if values.Get("view") == "" {
-		return nil, invalid("view", "it is required; GET /v1/views lists the views")
+		return nil, &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidQuery, Field: "view",
+			Detail: "it is required; GET /v1/views lists the views"}
 	}
 	p := &parameters{values: values}
 	q := &changes.Question{Query: query.Query{View: values.Get("view"), Measures: p.list("measures"),
