@@ -120,8 +120,8 @@ func (q *Query) overTime(g window.Granularity) (int, error) {
 	n := g.Multiple(wide)
 	switch {
 	case n == 0:
-		return 0, invalid("rolling", "%s is no whole number of windows of %s; use such as %s or %s", wide, g, fitting[0],
-			fitting[1])
+		return 0, invalid("rolling", "%s is no whole number of windows of %s; use such as %s or %s", wide, g,
+			fitting[0], fitting[1])
 	case n > MaxTrailing:
 		return 0, invalid("rolling", "%s has %d windows of %s; at most %d, so use a coarser granularity", wide, n, g,
 			MaxTrailing)

@@ -81,7 +81,8 @@ func TestMultiple(t *testing.T) {
 
 func TestFitting(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ narrow, wide, less, more string }{{"1h", "90m", "1h", "2h"}, {"6h", "20h", "18h", "24h"},
+	for _, c := range []struct{ narrow, wide, less, more string }{{"1h", "90m", "1h", "2h"},
+		{"6h", "20h", "18h", "24h"},
 		{"1h", "1mo", "1h", "2h"}, {"1d", "36h", "1d", "2d"}, {"2d", "7d", "6d", "8d"}, {"1mo", "30d", "1mo", "2mo"},
 		{"1q", "4mo", "1q", "2q"}, {"15m", "5m", "15m", "30m"}, {"1d", "x", "1d", "2d"}} {
 		narrow, _ := window.ParseGranularity(c.narrow)

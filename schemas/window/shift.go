@@ -14,7 +14,8 @@ type Shift struct {
 // PreviousPeriod returns the shift to the range before [from, to). It is the smallest by which the earlier range does
 // not reach into the later one, and by which windows come to lie on windows. A range of whole local months is shifted
 // by months, so the one before March is February. One of whole local days is shifted by days, so clock changes do not
-// matter. Any other is shifted by its length, unless clocks change by a part of a window: then it is shifted by days, too.
+// matter. Any other is shifted by its length, unless clocks change by a part of a window: then it is shifted by days,
+// too.
 func PreviousPeriod(from, to time.Time, g Granularity, loc *time.Location) Shift {
 	wholeDays := isDate(from, loc) && isDate(to, loc)
 	wholeMonths := wholeDays && from.In(loc).Day() == 1 && to.In(loc).Day() == 1
@@ -41,8 +42,8 @@ func PreviousPeriod(from, to time.Time, g Granularity, loc *time.Location) Shift
 	}
 }
 
-// isEven reports whether all windows from those of the day of from until to have one width: whatever clocks change by in
-// between is a number of windows.
+// isEven reports whether all windows from those of the day of from until to have one width: whatever clocks change by
+// in between is a number of windows.
 func isEven(from, to time.Time, step time.Duration, loc *time.Location) bool {
 	t := from.Add(-2 * 24 * time.Hour).In(loc)
 	_, first := t.Zone()
@@ -109,8 +110,8 @@ func (s Shift) date(local time.Time) (date time.Time, exists bool) {
 	return date.AddDate(0, 0, -s.days), true
 }
 
-// onDate returns t at the shifted date. It is the start of that date if t is the start of its own one. Otherwise it is as
-// long after the start, or the same time of the day. The date may end before that, and clocks may not show it there.
+// onDate returns t at the shifted date. It is the start of that date if t is the start of its own one. Otherwise it is
+// as long after the start, or the same time of the day. The date may end before that, and clocks may not show it there.
 func (s Shift) onDate(t, date time.Time, loc *time.Location) (time.Time, bool) {
 	switch {
 	case s.length > 0:

@@ -13,8 +13,8 @@ import (
 )
 
 // maxAwaiting is how many queries may wait for min_through or max_staleness. One that waits holds a connection and
-// looks at a few numbers ten times a second, and no place at the gate. Those that then wait for a place are counted too,
-// until their patience ends.
+// looks at a few numbers ten times a second, and no place at the gate. Those that then wait for a place are counted
+// too, until their patience ends.
 const maxAwaiting = 1000
 
 // lobby is where queries wait before they come to the gate. With several tenants, one may have three quarters of it.

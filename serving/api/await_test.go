@@ -74,7 +74,8 @@ func TestMinThroughInEveryForm(t *testing.T) {
 	}
 	for parameters, want := range map[string]int{"min_through=AgreenReceipt": 200, "min_through=4": 200,
 		"min_through=AgreenReceipt,AgreenReceipt&max_staleness=1h": 200, "min_through=5&wait=0s": 504,
-		"min_through=": 400, "wait=": 400, "max_staleness=": 400, "min_through=4&wait=1h": 400, "max_staleness=1ms": 503} {
+		"min_through=": 400, "wait=": 400, "max_staleness=": 400, "min_through=4&wait=1h": 400,
+		"max_staleness=1ms": 503} {
 		res, body := call(a, "GET", "/v1/query?view=flights&"+parameters, "")
 		if res.StatusCode != want {
 			t.Errorf("%s: got %d, want %d: %s", parameters, res.StatusCode, want, body)
@@ -176,7 +177,8 @@ func TestAllThatWaitedGetAPlace(t *testing.T) {
 		})
 		codes := make(chan int)
 		ask := func(wait string) {
-			res, _ := call(a, "POST", "/v1/query", strings.Replace(hourly, "{", `{"min_through":[4],"wait":"`+wait+`",`, 1))
+			members := `{"min_through":[4],"wait":"` + wait + `",`
+			res, _ := call(a, "POST", "/v1/query", strings.Replace(hourly, "{", members, 1))
 			codes <- res.StatusCode
 		}
 		got := map[int]int{}

@@ -189,7 +189,8 @@ func TestChangesRefused(t *testing.T) {
 		}
 	}
 	res, body := call(a, http.MethodGet, "/v1/changes?from_publication=16", "")
-	if p := decodeProblem(t, res, body); p.Status != 400 || p.Field != "view" || !strings.Contains(p.Detail, "required") {
+	if p := decodeProblem(t, res, body); p.Status != 400 || p.Field != "view" ||
+		!strings.Contains(p.Detail, "required") {
 		t.Errorf("without a view: got %s", body)
 	}
 	res, body = call(a, http.MethodGet, changesQuestion+"&format=xml", "")

@@ -150,7 +150,7 @@ func (g *gate) endPatience(tenant string, t *turn) bool {
 		return true // Its turn was granted at the last moment.
 	}
 	if !g.makeRoom(l) {
-		g.take(l, slices.Index(l.waiting, t))
+		g.removeTurn(l, slices.Index(l.waiting, t))
 		g.forget(tenant)
 		return false
 	}
@@ -160,8 +160,8 @@ func (g *gate) endPatience(tenant string, t *turn) bool {
 	return true
 }
 
-// take removes a turn from a line and returns it. mu must be held.
-func (g *gate) take(l *line, i int) *turn {
+// removeTurn removes a turn from a line and returns it. mu must be held.
+func (g *gate) removeTurn(l *line, i int) *turn {
 	t := l.waiting[i]
 	l.waiting = slices.Delete(l.waiting, i, i+1)
 	if t.patient {
@@ -192,7 +192,7 @@ func (g *gate) makeRoom(l *line) bool {
 	for longest.waiting[newest].patient {
 		newest--
 	}
-	g.take(longest, newest).granted <- false
+	g.removeTurn(longest, newest).granted <- false
 	return true
 }
 
@@ -206,7 +206,7 @@ func (g *gate) abandon(tenant string, t *turn) (granted bool) {
 	defer g.mu.Unlock()
 	if l := g.lines[tenant]; l != nil {
 		if i := slices.Index(l.waiting, t); i >= 0 {
-			g.take(l, i)
+			g.removeTurn(l, i)
 			g.forget(tenant)
 			return false
 		}
@@ -222,7 +222,7 @@ func (g *gate) leave(tenant string) {
 	g.running--
 	g.forget(tenant)
 	if l := g.next(); l != nil {
-		g.take(l, 0).granted <- true
+		g.removeTurn(l, 0).granted <- true
 		l.running++
 		g.running++
 	}

@@ -313,7 +313,7 @@ func (r *Reader) takeLive(ctx context.Context, i *inquiry, result query.LiveResu
 		return checkLive(i.live, state.H)
 	case ctx.Err() != nil || isMemory(err):
 		return err
-	case i.query.Mode == query.Live && !(i.query.AsOf != nil && errors.Is(err, query.ErrViewNotReady)):
+	case i.query.Mode == query.Live && (i.query.AsOf == nil || !errors.Is(err, query.ErrViewNotReady)):
 		return fmt.Errorf("%w: %w", ErrLive, err)
 	}
 	r.metrics.stale.Inc()

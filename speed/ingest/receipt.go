@@ -40,8 +40,8 @@ func (foreignError) Error() string {
 	return "it is of another installation; ask the server that gave it"
 }
 
-// Is makes it an ErrReceipt.
-func (foreignError) Is(target error) bool { return target == ErrReceipt }
+// Unwrap makes it an ErrReceipt, whose text would be wrong here.
+func (foreignError) Unwrap() error { return ErrReceipt }
 
 // nameOf returns the bytes by which receipts name an installation.
 func nameOf(installation string) []byte {
