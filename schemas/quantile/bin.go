@@ -18,8 +18,8 @@
 //
 // Bins reach from 2^-64 (5.4e-20) to 2^64 (1.8e19), so they have every int64. Values nearer to zero are in the bins 1
 // and -1, and values farther from it in 8192 and -8192. The value of a bin is its middle, which differs from every
-// value between 2^-64 and 2^64 by at most 1/128 (0.8 %) of it. A value of int64 below 128 has a bin of its own, so it is
-// exact. A decimal is counted by its units.
+// value between 2^-64 and 2^64 by at most 1/128 (0.8 %) of it. A value of int64 below 128 has a bin of its own, so it
+// is exact. A decimal is counted by its units.
 //
 // Stored rows have these keys, so a key can never mean another bin.
 package quantile
