@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -401,4 +402,30 @@ func TestCursorsAreBound(t *testing.T) {
 			t.Errorf("%+v: got %v", wrong, err)
 		}
 	}
+}
+
+// TestCursorBelowEverything: the cursor that a client makes up reads no message that cannot be.
+func TestCursorBelowEverything(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.lister()
+	log := &countingLog{Log: s.cfg.Log}
+	s.cfg.Log = log
+	c := cursor{to: math.MaxInt64, below: make([]bound, len(w.chains))}
+	page, err := s.List(t.Context(), query.EventSelection{Tenant: "a", Event: testCatalog().Events["hit"],
+		To: math.MaxInt64, Limit: 10, Asked: "asked", Cursor: c.text("asked")})
+	if err != nil || len(page.Events) > 0 || page.Cursor != "" || len(page.Missing) > 0 || log.gets.Load() > 0 {
+		t.Errorf("got %+v, %v after %d messages; want an empty page", page, err, log.gets.Load())
+	}
+}
+
+// countingLog counts the messages that are read one by one.
+type countingLog struct {
+	Log
+	gets atomic.Int64
+}
+
+func (l *countingLog) Get(ctx context.Context, p int, seq uint64) ([]byte, time.Time, error) {
+	l.gets.Add(1)
+	return l.Log.Get(ctx, p, seq)
 }

@@ -71,8 +71,11 @@ func logError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrLog, err)
 }
 
-// isDone reports whether the whole partition was searched.
-func (st *stream) isDone() bool { return st.message < st.chain.Head.Seq && st.segment == 0 }
+// isDone reports whether the whole partition was searched. Nothing is below the bound zero, which a client's cursor may
+// have, and the message before it has no number.
+func (st *stream) isDone() bool {
+	return st.frontier == bound{} || st.message < st.chain.Head.Seq && st.segment == 0
+}
 
 // advance searches until something is found, or until the stream has read as much as it may.
 func (st *stream) advance(ctx context.Context) error {
