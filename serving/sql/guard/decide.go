@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -379,7 +380,8 @@ func (d *decider) function(n *node, visible []string) error {
 				return checkShape(argument)
 			}
 			if section == "ARGUMENTS" {
-				if err := checkZone(function, number, argument); err != nil {
+				err := cmp.Or(checkZone(function, number, argument), checkNeedle(function, number, argument))
+				if err != nil {
 					return err
 				}
 			}
