@@ -8,9 +8,11 @@ import "strings"
 const (
 	maxNamed   = 10_000 // parts that stand for names
 	maxLambdas = 10     // lambdas inside each other
+	// So many values of a list count as a part. An alias of a condition with a list is often used three times.
+	valuesOfPart = 16
 	// Queries inside each other, the columns of the results of all of them, and the product of both numbers. The time
 	// grows with more than the square of each: 6 queries of 100 columns took 0.5 s, and 28 of them 30 s.
-	maxQueries        = 20
+	maxQueries        = 64
 	maxColumns        = 2000
 	maxQueriesColumns = 10_000
 )
@@ -22,6 +24,7 @@ type extent struct {
 	queries int // inside each other
 	columns int // of the results of queries inside each other
 	width   int // of what is a table: its columns
+	tables  int // the most columns of the tables that one query reads
 }
 
 // hugeExtent ends the count of what may grow with each name to twice as many.
@@ -36,6 +39,7 @@ func (e *extent) inside(o extent) {
 	e.lambdas = max(e.lambdas, o.lambdas)
 	e.queries = max(e.queries, o.queries)
 	e.columns = max(e.columns, o.columns)
+	e.tables = max(e.tables, o.tables)
 }
 
 // expansion measures a statement. Names are taken for those of the whole statement, whatever can see them, and of
@@ -43,6 +47,7 @@ func (e *extent) inside(o extent) {
 type expansion struct {
 	named   map[string][]*node
 	known   map[string]extent // by name; that of a name inside itself is empty
+	widest  int               // the most columns that a matcher, as *, may stand for
 	columns func(table string) []string
 }
 
@@ -50,6 +55,9 @@ type expansion struct {
 func checkExtent(root *node, columns func(table string) []string) error {
 	x := expansion{named: map[string][]*node{}, known: map[string]extent{}, columns: columns}
 	written := x.collect(root, false)
+	// What a matcher stands for is known after the tables. That of the widest ones is taken for all.
+	x.widest = x.measure(root, false).tables
+	clear(x.known)
 	all := x.measure(root, false)
 	const instead = "; compute it once, in a subquery of FROM"
 	switch {
@@ -66,9 +74,20 @@ func checkExtent(root *node, columns func(table string) []string) error {
 	return nil
 }
 
-// collect finds what has a name, and returns the number of nodes. The name of a table stands for no expression.
+// weight returns as how many parts a node counts. Sections, lists and short constants cost nearly nothing.
+func weight(n *node) int {
+	switch {
+	case n.kind == "CONSTANT":
+		return strings.Count(n.attributes["constant_value_type"], ",") / valuesOfPart
+	case n.section || n.kind == "LIST":
+		return 0
+	}
+	return 1
+}
+
+// collect finds what has a name, and returns the number of parts. The name of a table stands for no expression.
 func (x *expansion) collect(n *node, isTable bool) int {
-	count := 1
+	count := weight(n)
 	for _, name := range []string{n.attributes["alias"], n.attributes["cte_name"]} {
 		if name != "" && (!isTable || name == n.attributes["cte_name"]) {
 			x.named[name] = append(x.named[name], n)
@@ -86,7 +105,7 @@ func holdsTable(n *node) bool {
 }
 
 func (x *expansion) measure(n *node, isTable bool) extent {
-	e := extent{nodes: 1}
+	e := extent{nodes: weight(n)}
 	tables := 0 // columns of those that are joined
 	for _, c := range n.children {
 		inner := x.measure(c, holdsTable(n))
@@ -102,16 +121,39 @@ func (x *expansion) measure(n *node, isTable bool) extent {
 		e.lambdas++
 	case "QUERY":
 		e.queries++
+		e.tables = max(e.tables, e.width)
 		e.width = widthOf(n, e.width)
 		e.columns = min(e.columns+e.width, hugeExtent)
 	case "TABLE_FUNCTION":
-		e.width = e.nodes
-	case "CONSTANT": // It may be a row of VALUES.
-		e.nodes += strings.Count(n.attributes["constant_value_type"], ",")
+		e.width = rowWidth(n)
+	case "MATCHER": // What transforms its columns is there for each of them.
+		e.nodes = min(e.nodes*max(x.widest, 1), hugeExtent)
 	case "IDENTIFIER":
 		x.addNames(&e, n.attributes["identifier"], isTable)
 	}
 	return e
+}
+
+// rowWidth returns the most columns that a table function may have, which are those of the longest row of VALUES.
+func rowWidth(function *node) int {
+	width := 1
+	for _, arguments := range function.children {
+		for _, list := range arguments.children {
+			for _, row := range list.children {
+				width = max(width, values(row))
+			}
+		}
+	}
+	return width
+}
+
+// values returns how many values are written in a part at most.
+func values(n *node) int {
+	count := 1 + strings.Count(n.attributes["constant_value_type"], ",")
+	for _, c := range n.children {
+		count += values(c)
+	}
+	return count
 }
 
 // widthOf returns the columns of the result of a query that reads tables with so many columns.

@@ -42,6 +42,14 @@ func TestNamesAreBounded(t *testing.T) {
 		before, after, _ := strings.Cut(lambda, "{}")
 		return "SELECT " + strings.Repeat(before, n) + "1" + strings.Repeat(after, n)
 	}
+	sums := "x" + strings.Repeat("+ x", 400)
+	apply := fmt.Sprintf("APPLY(x -> %s)", sums)
+	// columns is a query around one with n columns.
+	columns := func(what string, n int) string {
+		return "SELECT " + what + " FROM (SELECT 1 AS c0" + strings.Repeat(", 2", n-1) + ")"
+	}
+	pages := "('0'" + strings.Repeat(", '1'", 3999) + ")"
+	branches := strings.Repeat("n = 1, 'a', ", 1000)
 	wide := "SELECT n" + strings.Repeat(", n + 1", 29) + " FROM visits"
 	for _, c := range []struct {
 		sql    string
@@ -53,9 +61,19 @@ func TestNamesAreBounded(t *testing.T) {
 		{strings.Replace(chained(400, "{} + 1"), "SELECT", "WITH", 1) + " SELECT a399 FROM visits", true},
 		{chained(10, lambda), false}, {chained(50, lambda), true}, {lambdas(10), false}, {lambdas(11), true},
 		{inWith(4), false}, {inWith(20), true},
-		{nested(19, "SELECT * FROM visits"), false}, {nested(20, "SELECT * FROM visits"), true},
+		{nested(63, "SELECT n FROM visits"), false}, {nested(64, "SELECT n FROM visits"), true},
 		{nested(9, wide), false}, {nested(19, wide), true},
 		{"SELECT *" + strings.Repeat(", *", 800) + " FROM system.tables", true},
+		{columns("* "+apply, 400), true}, {columns("COLUMNS('.*') "+apply, 400), true},
+		{columns("* REPLACE ("+strings.ReplaceAll(sums, "x", "c0")+" AS c0)", 400), true},
+		{columns("* "+apply+" "+apply, 20), true}, {columns("* "+apply, 3), false},
+		{"WITH (SELECT 1) AS q " + columns("* "+apply, 400), true}, {columns("* APPLY(toString)", 400), false},
+		{"SELECT * APPLY(toString) FROM VALUES((1, 2)" + strings.Repeat(", (1, 2)", 5000) + ")", false},
+		{"SELECT * APPLY(x -> " + sums + ") FROM VALUES((1" + strings.Repeat(", 2", 99) + "))", true},
+		{"SELECT n FROM visits WHERE n IN (0" + strings.Repeat(", 1", 10049) + ")", false},
+		{"SELECT page IN " + pages + " AS f, count() FROM visits GROUP BY f ORDER BY f", false},
+		{"SELECT multiIf(" + branches + "'b') AS f, count() FROM visits GROUP BY f ORDER BY f", false},
+		{"WITH " + pages + " AS f SELECT 1" + strings.Repeat(", page IN f", 100), true},
 		{"SELECT 1 AS x, (SELECT x) AS y, y AS x2, x AS y2", false}, {"SELECT n AS n, n + n AS m FROM visits", false},
 	} {
 		began := time.Now()
