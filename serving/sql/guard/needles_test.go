@@ -34,8 +34,10 @@ func TestNeedlesAreShort(t *testing.T) {
 	}
 	for _, sql := range []string{
 		"SELECT count() FROM visits WHERE page LIKE '/%' AND page NOT ILIKE lower('%X%') AND position('a' IN page) = 0",
-		"SELECT locate('/', page), splitByString(', ', assumeNotNull(page)), replaceAll(page, '/', n::String) FROM visits",
-		"SELECT page LIKE concat('%', 'x'::String, '%'), multiSearchAny(page, ['a', 'b']), match(page, '^/') FROM visits",
+		"SELECT locate('/', page), splitByString(', ', assumeNotNull(page)), replaceAll(page, '/', n::String) " +
+			"FROM visits",
+		"SELECT page LIKE concat('%', 'x'::String, '%'), multiSearchAny(page, ['a', 'b']), match(page, '^/') " +
+			"FROM visits",
 		"SELECT multiSearchAny(page, ['a', lower('B')]), page LIKE '%' || CAST('x', 'Nullable(String)') FROM visits",
 		"SELECT replicate(n, [1]), extractKeyValuePairs('a:1'), startsWith(page, page), now() FROM visits",
 	} {
