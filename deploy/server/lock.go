@@ -18,7 +18,7 @@ const lockName = "lock"
 const lockPatience = 2 * time.Second
 
 // lockDataDir creates the folder and locks it for this process.
-func lockDataDir(dir string) (*os.File, error) {
+func lockDataDir(dir string) (*durable.Held, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
@@ -33,7 +33,7 @@ func lockDataDir(dir string) (*os.File, error) {
 }
 
 // lockWithin waits for the lock for a limited time, because its owner may be about to end.
-func lockWithin(patience time.Duration, path string) (f *os.File, err error) {
+func lockWithin(patience time.Duration, path string) (f *durable.Held, err error) {
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		f, err = durable.Lock(path, 0o640)
 		if !errors.Is(err, durable.ErrLocked) || time.Since(began) > patience {
@@ -44,7 +44,7 @@ func lockWithin(patience time.Duration, path string) (f *os.File, err error) {
 
 // lockForReading locks a folder that no server uses. Other readers may lock it too. Nothing is
 // written, so the file still names the last server.
-func lockForReading(dir string) (*os.File, error) {
+func lockForReading(dir string) (*durable.Held, error) {
 	f, err := durable.LockShared(filepath.Join(dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("data_dir: %s holds no data: name the folder of a server with --data-dir or the "+
@@ -66,7 +66,7 @@ func lockError(dir string, err error, remedy string) error {
 }
 
 // writePID writes the process's id into the lock file, for the error message of a second process.
-func writePID(f *os.File) error {
+func writePID(f *durable.Held) error {
 	_, err := fmt.Fprint(f, os.Getpid())
 	return err
 }

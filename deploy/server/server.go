@@ -28,6 +28,7 @@ import (
 	"recount/deploy/server/quota"
 	"recount/jobs"
 	"recount/schemas/catalog"
+	"recount/schemas/durable"
 	"recount/schemas/record"
 	"recount/serving/api"
 	"recount/serving/batchview"
@@ -68,7 +69,7 @@ type Server struct {
 	logger   *slog.Logger
 	registry Registry
 	replace  Replace
-	lock     *os.File
+	lock     *durable.Held
 	made     []string // folders that this start has made; nil once an installation refers to them
 
 	installation *record.Installation

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -138,7 +139,7 @@ func TestLock(t *testing.T) {
 	if err := owner.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var readers []*os.File
+	var readers []*Held
 	for range 2 {
 		r, err := LockShared(path)
 		if err != nil {
@@ -180,6 +181,31 @@ func TestWaitLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCloseUnlocks: a copy of the descriptor, such as a child process has while it starts, does not keep the lock.
+func TestCloseUnlocks(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "LOCK")
+	held, err := Lock(path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := syscall.Dup(int(held.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(copied) }()
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+	again, err := Lock(path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,10 +12,18 @@ import (
 // ErrLocked is wrapped by the error about a lock that another process has.
 var ErrLocked = errors.New("is in use")
 
+// Held is a file that this process has locked. The lock ends with Close, or with the process.
+type Held struct{ *os.File }
+
+// Close unlocks the file and closes it. To close it alone would leave it locked while a child process that is just
+// starting still has a copy of the descriptor.
+func (h *Held) Close() error {
+	return errors.Join(syscall.Flock(int(h.Fd()), syscall.LOCK_UN), h.File.Close())
+}
+
 // Lock locks the file at path for this process alone, which then owns the folder of the file. It
-// creates the file if there is none. The lock ends when the file is closed or the process ends:
-// kill -9 leaves nothing to clean up. The owner may remove the file.
-func Lock(path string, mode fs.FileMode) (*os.File, error) {
+// creates the file if there is none. kill -9 leaves nothing to clean up. The owner may remove the file.
+func Lock(path string, mode fs.FileMode) (*Held, error) {
 	for {
 		f, err := lock(path, os.O_CREATE|os.O_RDWR, mode, syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != nil {
@@ -33,16 +41,16 @@ func Lock(path string, mode fs.FileMode) (*os.File, error) {
 }
 
 // LockShared locks an existing file together with other readers of its folder. It writes nothing.
-func LockShared(path string) (*os.File, error) {
+func LockShared(path string) (*Held, error) {
 	return lock(path, os.O_RDONLY, 0, syscall.LOCK_SH|syscall.LOCK_NB)
 }
 
 // WaitLock waits until it can lock an existing file or folder for this process alone.
-func WaitLock(path string) (*os.File, error) {
+func WaitLock(path string) (*Held, error) {
 	return lock(path, os.O_RDONLY, 0, syscall.LOCK_EX)
 }
 
-func lock(path string, flags int, mode fs.FileMode, how int) (*os.File, error) {
+func lock(path string, flags int, mode fs.FileMode, how int) (*Held, error) {
 	f, err := os.OpenFile(path, flags, mode)
 	if err != nil {
 		return nil, err
@@ -59,5 +67,5 @@ func lock(path string, flags int, mode fs.FileMode, how int) (*os.File, error) {
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	return f, nil
+	return &Held{f}, nil
 }

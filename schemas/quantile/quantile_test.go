@@ -75,19 +75,19 @@ func TestKeysAreTheDefinition(t *testing.T) {
 
 func TestBinsHaveTheirValues(t *testing.T) {
 	t.Parallel()
-	const error = RelativeError * (1 + 1e-9)
+	const most = RelativeError * (1 + 1e-9)
 	rapid.Check(t, func(t *rapid.T) {
 		v := floats().Draw(t, "float")
 		b := FloatBinOf(KeyOfFloat(v))
 		inRange := math.Abs(v) >= math.Ldexp(1, -64) && math.Abs(v) < math.Ldexp(1, 64)
 		if v < b.Low || v > b.High || b.Value < b.Low || b.Value > b.High ||
-			inRange && math.Abs(b.Value-v) > error*math.Abs(v) {
+			inRange && math.Abs(b.Value-v) > most*math.Abs(v) {
 			t.Fatalf("%v is in %+v", v, b)
 		}
 		i := ints().Draw(t, "int")
 		whole := IntBinOf(KeyOfInt(i))
 		if i < whole.Low || i > whole.High || whole.Value < whole.Low || whole.Value > whole.High ||
-			math.Abs(float64(whole.Value-i)) > error*math.Abs(float64(i)) {
+			math.Abs(float64(whole.Value-i)) > most*math.Abs(float64(i)) {
 			t.Fatalf("%d is in %+v", i, whole)
 		}
 		if KeyOfInt(whole.Low) != KeyOfInt(i) || KeyOfInt(whole.High) != KeyOfInt(i) {

@@ -12,7 +12,7 @@ import (
 // lockDir locks dir for this process. JetStream has no lock of its own, and two servers over
 // one directory would overwrite each other's acknowledged messages. The kernel drops
 // the lock with the process, so kill -9 leaves nothing to clean up.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(dir string) (*durable.Held, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}

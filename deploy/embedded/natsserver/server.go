@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"recount/schemas/durable"
 )
 
 // Server is a running embedded NATS server. It is safe for concurrent use.
 type Server struct {
 	nats  *server.Server
-	lock  *os.File
+	lock  *durable.Held
 	dir   string
 	store os.FileInfo // the stream directory as it was at start
 	close sync.Once

@@ -22,7 +22,7 @@ const copyBuffer = 256 << 10 // bytes
 // lockDir makes the directory and locks it. A second process would sweep the unfinished writes of
 // the first and know nothing of its key locks. A read-only server shares its lock with others, and
 // fails if the directory does not exist.
-func lockDir(cfg Config) (lock *os.File, err error) {
+func lockDir(cfg Config) (lock *durable.Held, err error) {
 	path := filepath.Join(cfg.Dir, "lock")
 	if cfg.ReadOnly {
 		lock, err = durable.LockShared(path)

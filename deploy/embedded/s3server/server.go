@@ -7,12 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/rclone/gofakes3"
+
+	"recount/schemas/durable"
 )
 
 // Server is an S3 server over a directory. It is safe for concurrent use, except
@@ -22,7 +23,7 @@ type Server struct {
 	creds    Credentials
 	reader   Credentials   // may read only; empty if the server is read-only
 	stall    time.Duration // readerStall, but in tests
-	lock     *os.File
+	lock     *durable.Held
 	backend  *backend
 	handler  http.Handler
 	http     *http.Server
