@@ -134,13 +134,14 @@ func viewsOf(mode *api.QueryMode) api.Query {
 }
 
 func ask(ctx context.Context, c *api.ClientWithResponses) {
-	answer := want[*api.QueryResponse]("query", 200)(c.QueryWithResponse(ctx, viewsOf(nil)))
+	answer := want[*api.QueryResponse]("query", 200)(c.QueryWithResponse(ctx, nil, viewsOf(nil)))
 	check("views", answer.JSON200.Rows[0].AdditionalProperties["views"], events)
 	check("live", (*answer.JSON200.Rows[0].Live)["views"], events)
 }
 
 func askExactly(ctx context.Context, c *api.ClientWithResponses) {
-	answer := want[*api.QueryResponse]("query", 200)(c.QueryWithResponse(ctx, viewsOf(pointer(api.QueryMode("exact")))))
+	answer := want[*api.QueryResponse]("query", 200)(c.QueryWithResponse(ctx, nil,
+		viewsOf(pointer(api.QueryMode("exact")))))
 	check("exact views", answer.JSON200.Rows[0].AdditionalProperties["views"], events)
 	check("exact", answer.JSON200.Accuracy.Exact, true)
 	got := want[*api.QueryByParametersResponse]("queryByParameters", 200)(c.QueryByParametersWithResponse(ctx,
@@ -154,7 +155,7 @@ func askExactly(ctx context.Context, c *api.ClientWithResponses) {
 	refused := want[*api.RunSQLResponse]("runSQL", 400)(c.RunSQLWithResponse(ctx,
 		api.Statement{Query: "DROP TABLE page_views"}))
 	check("code", refused.ApplicationproblemJSON400.Code, "statement_refused")
-	unknown := want[*api.QueryResponse]("query", 404)(c.QueryWithResponse(ctx, api.Query{View: "nothing"}))
+	unknown := want[*api.QueryResponse]("query", 404)(c.QueryWithResponse(ctx, nil, api.Query{View: "nothing"}))
 	check("code", unknown.ApplicationproblemJSON404.Code, "unknown_view")
 }
 

@@ -149,13 +149,15 @@ func viewsOf(mode api.QueryMode) *api.Query {
 }
 
 func ask(ctx context.Context, c *api.Client) {
-	answer := want[*api.AnswerHeaders, api.QueryRes]("query", 200)(c.Query(ctx, viewsOf(api.QueryModeMerged)))
+	answer := want[*api.AnswerHeaders, api.QueryRes]("query", 200)(c.Query(ctx, viewsOf(api.QueryModeMerged),
+		api.QueryParams{}))
 	check("views", answer.Response.Rows[0].AdditionalProps["views"], events)
 	check("live", answer.Response.Rows[0].Live.Value["views"], events)
 }
 
 func askExactly(ctx context.Context, c *api.Client) {
-	answer := want[*api.AnswerHeaders, api.QueryRes]("query", 200)(c.Query(ctx, viewsOf(api.QueryModeExact)))
+	answer := want[*api.AnswerHeaders, api.QueryRes]("query", 200)(c.Query(ctx, viewsOf(api.QueryModeExact),
+		api.QueryParams{}))
 	check("exact views", answer.Response.Rows[0].AdditionalProps["views"], events)
 	check("exact", answer.Response.Accuracy.Exact, true)
 	got := want[*api.AnswerHeaders, api.QueryByParametersRes]("queryByParameters", 200)(c.QueryByParameters(ctx,
@@ -169,7 +171,8 @@ func askExactly(ctx context.Context, c *api.Client) {
 	refused := want[*api.RunSQLBadRequest, api.RunSQLRes]("runSQL", 400)(c.RunSQL(ctx,
 		&api.Statement{Query: "DROP TABLE page_views"}))
 	check("code", refused.Code, "statement_refused")
-	unknown := want[*api.QueryNotFound, api.QueryRes]("query", 404)(c.Query(ctx, &api.Query{View: "nothing"}))
+	unknown := want[*api.QueryNotFound, api.QueryRes]("query", 404)(c.Query(ctx, &api.Query{View: "nothing"},
+		api.QueryParams{}))
 	check("code", unknown.Code, "unknown_view")
 }
 
