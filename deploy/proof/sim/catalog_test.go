@@ -100,7 +100,7 @@ func (n *node) definitionsOf(q *query.Query, a *merge.Answer, before *catalog.Ca
 	if !n.w.liveCatalog {
 		return []*catalog.Catalog{n.catalog}
 	}
-	if q.Mode != query.Live && a.Accuracy.Publication > 0 {
+	if (q.Mode != query.Live || q.AsOf != nil) && a.Accuracy.Publication > 0 {
 		digest := n.w.states[a.Accuracy.Publication-1].Views[q.View].Digest
 		if now := n.declared(); now.Views[q.View] != nil && now.Digest(now.Views[q.View]) != digest {
 			n.w.observe("answer: by the definition of its publication, which is not the newest")
