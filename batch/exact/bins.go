@@ -11,7 +11,7 @@ import (
 	"recount/schemas/quantile"
 )
 
-// bins is how many values of every group are in each bin. Like pairs, it is a list behind a small table of recent
+// bins is how many values of every group are in each bin. Like pairs, it is a list, and a small table finds its recent
 // entries. A bin that comes again after it left the table has several entries, which are added up at the end.
 type bins struct {
 	recent []recentBin // by slot

@@ -254,7 +254,7 @@ func checkListErrors(t *testing.T, senders []*sender) {
 	wantProblem(t, err, http.StatusNotFound, problem.UnknownEventType)
 	_, err = x.client.Events(t.Context(), url.Values{"type": {"sale"}, "where": {"ratio = 1"}})
 	wantProblem(t, err, http.StatusBadRequest, problem.InvalidQuery)
-	// The cursor of another tenant says nothing but positions, and leads to the own events.
+	// The cursor of another tenant says nothing but positions, and leads to the events of who asks.
 	other, err := senders[1].client.Events(t.Context(), url.Values{"type": {"sale"}, "cursor": {page.Cursor}})
 	if err == nil {
 		for i := range other.Events {
