@@ -12,12 +12,12 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof alerts readers torture generators clean
+.PHONY: help setup web browser build demo test race lint vuln bench growth dist fuzz sim rules proof alerts readers torture generators clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-setup: $(NPM_OK) ## Install the embedded ClickHouse engine and the sample data (npm packages pinned by a lock file).
+setup: $(NPM_OK) web ## Install the embedded ClickHouse engine and the sample data (npm packages pinned by a lock file), and build the page.
 
 $(NPM_OK): $(NPM_DIR)/package-lock.json
 	npm ci --prefix $(NPM_DIR) --no-audit --no-fund --loglevel=error
@@ -25,7 +25,24 @@ $(NPM_OK): $(NPM_DIR)/package-lock.json
 		echo "the registry has no $(ENGINE)@$(ENGINE_VERSION): name a libchdb with clickhouse.library, or a ClickHouse server with clickhouse.url"
 	@touch $@
 
-build: ## Build bin/recount.
+WEB     := serving/dashboard/web
+WEB_NPM := $(WEB)/node_modules/.package-lock.json
+PAGE    := serving/dashboard/dist/page/index.html
+
+$(WEB_NPM): $(WEB)/package-lock.json
+	npm ci --prefix $(WEB) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web: $(PAGE) ## Build the page at /, which the program embeds.
+
+$(PAGE): $(WEB_NPM) schemas/openapi/openapi.json $(shell find $(WEB) -maxdepth 1 -type f) $(shell find $(WEB)/src -type f)
+	npm run --prefix $(WEB) --silent build
+	@touch $@
+
+browser: ## Install the browser in which the page is tested (Debian's chromium).
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+build: $(if $(shell command -v npm),web) ## Build bin/recount, with the page if npm is there.
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -o bin/recount ./deploy/recount
 
 dist: setup build ## Pack archives, deb and rpm into bin/dist, with licences, SBOM and checksums.
@@ -40,12 +57,13 @@ test: setup ## Run every test.
 race: setup ## Run every test under the race detector.
 	$(GO) test -timeout 30m -race $(PKGS)
 
-lint: ## Check formatting, go vet, the linters of .golangci.yaml and the module files.
+lint: $(WEB_NPM) ## Check formatting, go vet, the linters of .golangci.yaml, the module files and the sources of the page.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet $(PKGS)
 	$(GO) vet -tags failpoints $(PKGS)
 	$(GO) tool -modfile=.ci/lint.mod golangci-lint run $(PKGS)
 	$(GO) mod verify
+	npm run --prefix $(WEB) --silent check
 
 # A number of executions, not a duration: when a duration ends, Go before 1.27 may report
 # "context deadline exceeded" as a failure of the target (golang/go#75804).
@@ -114,4 +132,4 @@ torture: setup ## Break real servers for MINUTES (5) under a client that counts 
 	$(GO) run ./deploy/proof/torture -minutes $(MINUTES) -seed $(SEED)
 
 clean: ## Remove what was built and installed here.
-	rm -rf bin $(NPM_DIR)/node_modules $(BENCH)/node_modules
+	rm -rf bin $(NPM_DIR)/node_modules $(BENCH)/node_modules $(WEB)/node_modules $(dir $(PAGE))

@@ -163,7 +163,11 @@ func (s *Server) listen(context.Context) error {
 	if s.cfg.HTTP.AccessLog > 0 {
 		authenticate = noteTenants(authenticate)
 	}
-	public, admin, err := mount(s.handlers(), authenticate, s.cfg.Admin.Listen != "")
+	handlers, err := s.handlers()
+	if err != nil {
+		return err
+	}
+	public, admin, err := mount(handlers, authenticate, s.cfg.Admin.Listen != "")
 	if err != nil {
 		return err
 	}

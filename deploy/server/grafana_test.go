@@ -17,9 +17,9 @@ import (
 	"recount/schemas/catalog"
 )
 
-// dashboard is what these tests read of a dashboard for Grafana. A variable's query is a text for ClickHouse and an
+// board is what these tests read of a dashboard for Grafana. A variable's query is a text for ClickHouse and an
 // object for Prometheus.
-type dashboard struct {
+type board struct {
 	Panels []struct {
 		Title   string
 		Targets []struct{ Expr, RawSQL, LegendFormat string }
@@ -32,7 +32,7 @@ type dashboard struct {
 	}
 }
 
-func readDashboard(t *testing.T, name string) (d dashboard) {
+func readDashboard(t *testing.T, name string) (d board) {
 	t.Helper()
 	raw, err := os.ReadFile("../grafana/dashboards/" + name)
 	if err == nil {
@@ -209,7 +209,7 @@ func TestDashboardStatements(t *testing.T) {
 }
 
 // wantPanels runs the statement of each panel and compares the rows.
-func wantPanels(t *testing.T, s *Server, d dashboard, chosen map[string]string) {
+func wantPanels(t *testing.T, s *Server, d board, chosen map[string]string) {
 	t.Helper()
 	want := map[string]string{
 		"${measure}":                      "4",

@@ -12,6 +12,7 @@ import (
 	"recount/deploy/server/keys"
 	"recount/schemas/access"
 	"recount/schemas/problem"
+	"recount/serving/dashboard"
 )
 
 // metricsAtOnce bounds how many requests gather metrics at the same time; others get 503.
@@ -42,7 +43,7 @@ type route struct {
 // routes lists every route of a process; a pattern that is missing here cannot be mounted. Routes
 // that count the events of all tenants need scope admin, so that no tenant learns of another.
 var routes = map[string]route{
-	"/":             {}, // answers 404 for every other path
+	"/":             {}, // the page, and 404 for every other path
 	"/healthz":      {},
 	"/readyz":       {},
 	"/openapi.json": {},
@@ -80,8 +81,15 @@ var routes = map[string]route{
 }
 
 // handlers returns the handlers of the process's roles, by pattern.
-func (s *Server) handlers() map[string]http.Handler {
+func (s *Server) handlers() (map[string]http.Handler, error) {
 	out := s.api.Routes()
+	if s.roles.Has(Serving) {
+		page, err := dashboard.New(out["/"])
+		if err != nil {
+			return nil, err
+		}
+		out["/"] = page
+	}
 	if s.scheduler != nil {
 		out["/v1/jobs"] = s.scheduler.Handler()
 		out["/v1/jobs/{name}/runs"] = s.scheduler.Handler()
@@ -90,7 +98,7 @@ func (s *Server) handlers() map[string]http.Handler {
 	out["/v1/verify"] = s.verifyHandler()
 	out["/metrics"] = metrics(s.registry)
 	out["/debug/pprof/"] = profiles()
-	return out
+	return out, nil
 }
 
 func metrics(registry prometheus.Gatherer) http.Handler {

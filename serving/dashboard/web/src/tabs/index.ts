@@ -1,0 +1,12 @@
+// A tab is one file of this folder, and is shown when it is listed here.
+import type { ComponentType } from "preact";
+import { Now } from "./now";
+
+export interface Tab {
+  /** name is what the URL says after #. */
+  name: string;
+  title: string;
+  View: ComponentType;
+}
+
+export const tabs: readonly Tab[] = [{ name: "now", title: "Now", View: Now }];

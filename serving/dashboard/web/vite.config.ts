@@ -1,0 +1,13 @@
+import { defineConfig } from "vite";
+
+// No file is inlined: the Content-Security-Policy of the page allows files of this server only.
+export default defineConfig({
+  build: {
+    outDir: "../dist/page",
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    modulePreload: false,
+    target: "es2022",
+  },
+  server: { proxy: { "/v1": "http://127.0.0.1:8080" } },
+});
