@@ -90,8 +90,11 @@ def views_of(mode):
         models.Condition(dimension="country", op=models.ConditionOp.EQ, value=NAME)])
 
 
-def ask(c):
-    answer = want("query", 200, query.sync_detailed(client=c, body=views_of(models.QueryMode.MERGED)))
+def ask(c, receipt):
+    """Waits for the events of receipt: an answer to their sending may come before they are counted."""
+    views = views_of(models.QueryMode.MERGED)
+    views.min_through = receipt
+    answer = want("query", 200, query.sync_detailed(client=c, body=views))
     check("views", answer.rows[0]["views"], EVENTS)
     check("live", answer.rows[0].live["views"], EVENTS)
 
@@ -143,7 +146,7 @@ def main(url, key):
     want("metrics", 200, metrics.sync_detailed(client=c))
     declare(c)
     receipt = send(c)
-    ask(c)
+    ask(c, receipt)
     publish(c, receipt)
     ask_exactly(c)
     inspect(c)

@@ -71,8 +71,8 @@ async function publish(receipt: string) {
   }
 }
 
-function viewsOf(mode: 'merged' | 'exact') {
-  return api.query({ body: { view: 'page_views', measures: ['views'], group_by: ['country'], mode,
+function viewsOf(mode: 'merged' | 'exact', receipt?: string) {
+  return api.query({ body: { view: 'page_views', measures: ['views'], group_by: ['country'], mode, min_through: receipt,
     where: [{ not: { or: [{ dimension: 'country', op: 'ne', value: name }] } }] } })
 }
 
@@ -81,8 +81,9 @@ function rowsOf(answer: api.Answer | string | Blob | File) {
   return (answer as api.Answer).rows
 }
 
-async function ask() {
-  const { data } = await want('query', 200, viewsOf('merged'))
+// ask waits for the events of receipt: an answer to their sending may come before they are counted.
+async function ask(receipt: string) {
+  const { data } = await want('query', 200, viewsOf('merged', receipt))
   check('views', rowsOf(data)[0].views, events)
   check('live', rowsOf(data)[0].live?.views, events)
 }
@@ -131,7 +132,7 @@ async function main() {
   await want('metrics', 200, api.metrics({ parseAs: 'text' }))
   await declare()
   const receipt = await send()
-  await ask()
+  await ask(receipt)
   await publish(receipt)
   await askExactly()
   await inspect()

@@ -62,7 +62,7 @@ func main() {
 	want[*api.MetricsResponse]("metrics", 200)(c.MetricsWithResponse(ctx))
 	declare(ctx, c)
 	receipt := send(ctx, c)
-	ask(ctx, c)
+	ask(ctx, c, receipt)
 	publish(ctx, c, receipt)
 	askExactly(ctx, c)
 	inspect(ctx, c)
@@ -133,8 +133,11 @@ func viewsOf(mode *api.QueryMode) api.Query {
 			Value: name}}}}
 }
 
-func ask(ctx context.Context, c *api.ClientWithResponses) {
-	answer := want[*api.QueryResponse]("query", 200)(c.QueryWithResponse(ctx, nil, viewsOf(nil)))
+// ask waits for the events of receipt: an answer to their sending may come before they are counted.
+func ask(ctx context.Context, c *api.ClientWithResponses, receipt string) {
+	views := viewsOf(nil)
+	views.MinThrough = receipt
+	answer := want[*api.QueryResponse]("query", 200)(c.QueryWithResponse(ctx, nil, views))
 	check("views", answer.JSON200.Rows[0].AdditionalProperties["views"], events)
 	check("live", (*answer.JSON200.Rows[0].Live)["views"], events)
 }

@@ -64,7 +64,7 @@ func main() {
 	want[*api.MetricsOK, api.MetricsRes]("metrics", 200)(c.Metrics(ctx))
 	declare(ctx, c)
 	receipt := send(ctx, c)
-	ask(ctx, c)
+	ask(ctx, c, receipt)
 	publish(ctx, c, receipt)
 	askExactly(ctx, c)
 	inspect(ctx, c)
@@ -148,9 +148,11 @@ func viewsOf(mode api.QueryMode) *api.Query {
 			Op: api.NewOptConditionOp(api.ConditionOpEq), Value: jx.Raw(`"` + name + `"`)}}}}}
 }
 
-func ask(ctx context.Context, c *api.Client) {
-	answer := want[*api.AnswerHeaders, api.QueryRes]("query", 200)(c.Query(ctx, viewsOf(api.QueryModeMerged),
-		api.QueryParams{}))
+// ask waits for the events of receipt: an answer to their sending may come before they are counted.
+func ask(ctx context.Context, c *api.Client, receipt string) {
+	views := viewsOf(api.QueryModeMerged)
+	views.MinThrough = jx.Raw(`"` + receipt + `"`)
+	answer := want[*api.AnswerHeaders, api.QueryRes]("query", 200)(c.Query(ctx, views, api.QueryParams{}))
 	check("views", answer.Response.Rows[0].AdditionalProps["views"], events)
 	check("live", answer.Response.Rows[0].Live.Value["views"], events)
 }
