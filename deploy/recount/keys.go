@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -38,7 +39,10 @@ func (f keysFileFlag) path(s *settingsFlags) (string, error) {
 type keysCreateCmd struct {
 	keysFileFlag
 	Tenant  string        `required:"" help:"Tenant whose events the key can write and read: a-z, 0-9, - and _."`
-	Scope   []string      `required:"" help:"What it allows: ingest, query, admin (all tenants' counts too), metrics."`
+	Scope   []string      `required:"" help:"What it allows: ingest, query, admin, metrics; or only collect."`
+	Type    []string      `help:"Event types that a key of scope collect may send."`
+	Origin  []string      `help:"Origins of the pages that send with it, such as https://shop.example; * for all."`
+	Rate    float64       `default:"100" help:"Events that it may send per second."`
 	Expires time.Duration `help:"How long the key is valid, such as 2160h; when 0, until it is revoked."`
 }
 
@@ -51,6 +55,10 @@ func (c *keysCreateCmd) Run(s *settingsFlags, std streams) error {
 	if c.Expires < 0 {
 		return usageError{errors.New("--expires: use a positive duration such as 2160h")}
 	}
+	collect, err := c.collect(scopes)
+	if err != nil {
+		return usageError{err}
+	}
 	path, err := c.path(s)
 	if err != nil {
 		return err
@@ -61,12 +69,28 @@ func (c *keysCreateCmd) Run(s *settingsFlags, std streams) error {
 		expires = now.Add(c.Expires)
 	}
 	k, text := keys.New(c.Tenant, scopes, now, expires)
+	k.Collect = collect
 	if err := keys.Update(path, func(ks []keys.Key) ([]keys.Key, error) { return append(ks, k), nil }); err != nil {
 		return fmt.Errorf("create key: %w", err)
 	}
 	fmt.Fprintf(std.err, "key %s of tenant %s may %s; it is not shown again:\n", k.ID, k.Tenant, k.Scopes)
 	fmt.Fprintln(std.out, text)
 	return nil
+}
+
+// collect returns what the key may send if its scope is collect, and else nil.
+func (c *keysCreateCmd) collect(scopes access.Scopes) (*access.Collect, error) {
+	if !scopes.Has(access.Collects) {
+		if len(c.Type)+len(c.Origin) > 0 {
+			return nil, errors.New("--type, --origin: they are for a key of --scope collect alone")
+		}
+		return nil, nil
+	}
+	collect := &access.Collect{Types: c.Type, Origins: c.Origin, Rate: c.Rate}
+	if err := collect.Check(); err != nil {
+		return nil, fmt.Errorf("--type, --origin, --rate: %w", err)
+	}
+	return collect, nil
 }
 
 type keysListCmd struct{ keysFileFlag }
@@ -82,12 +106,20 @@ func (c *keysListCmd) Run(s *settingsFlags, std streams) error {
 		return fmt.Errorf("list keys: %w", err)
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tTENANT\tSCOPES\tCREATED\tEXPIRES\tREVOKED")
+	fmt.Fprintln(w, "ID\tTENANT\tSCOPES\tCREATED\tEXPIRES\tREVOKED\tCOLLECTS")
 	for _, k := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Tenant, k.Scopes, stamp(k.Created), stamp(k.Expires),
-			stamp(k.Revoked))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Tenant, k.Scopes, stamp(k.Created), stamp(k.Expires),
+			stamp(k.Revoked), describeCollect(k.Collect))
 	}
 	return w.Flush()
+}
+
+// describeCollect says what a key of scope collect may send, and nothing of another key.
+func describeCollect(c *access.Collect) string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s from %s, %v/s", strings.Join(c.Types, ","), strings.Join(c.Origins, ","), c.Rate)
 }
 
 type keysRevokeCmd struct {

@@ -46,6 +46,14 @@ func TestKeysCommands(t *testing.T) {
 		{"create --tenant=a --scope=root", exitUsage, `scope "root"`},
 		{"create --tenant=a --scope=query --expires=-1s", exitUsage, "--expires"},
 		{"create --tenant=a", exitUsage, "--scope"},
+		{"create --tenant=a --scope=collect --type=t --origin=https://a.example", exitOK, "may collect"},
+		{"create --tenant=a --scope=collect,query --type=t --origin=*", exitUsage, "make two keys"},
+		{"create --tenant=a --scope=collect --origin=*", exitUsage, "event types"},
+		{"create --tenant=a --scope=collect --type=t", exitUsage, "origins of the pages"},
+		{"create --tenant=a --scope=collect --type=t --origin=a.example", exitUsage, "as browsers send it"},
+		{"create --tenant=a --scope=collect --type=t --origin=* --rate=0", exitUsage, "more than 0"},
+		{"create --tenant=a --scope=query --type=t", exitUsage, "--scope collect alone"},
+		{"list", exitOK, "t from https://a.example, 100/s"},
 	} {
 		code, stdout, stderr := command(t, append(append([]string{"keys"}, strings.Fields(c.line)...), file)...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {

@@ -109,7 +109,7 @@ func TestExitCodes(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for line, limit := range map[string]int{"--help": 32, "jobs list --help": 20, "query --help": 40,
-		"keys create --help": 20, "load --help": 51, "help": 32, "help query": 40} {
+		"keys create --help": 24, "load --help": 51, "help": 32, "help query": 40} {
 		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > limit ||
 			strings.Contains(stdout, "--landing.cut-rows") {
 			t.Errorf("recount %s prints more than %d lines, or lists settings:\n%s", line, limit, stdout)

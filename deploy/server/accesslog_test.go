@@ -84,7 +84,7 @@ func TestAccessLog(t *testing.T) {
 	var out bytes.Buffer
 	cfg := DefaultHTTPConfig()
 	cfg.AccessLog = 1
-	h := newServer(cfg, "public", guardedHandlers(t), slog.New(slog.NewJSONHandler(&out, nil))).Handler
+	h := newServer(cfg, "public", guardedHandlers(t), ownOrigin(), slog.New(slog.NewJSONHandler(&out, nil))).Handler
 	for _, tt := range []struct {
 		method, path, key          string
 		level, logs, route, tenant string
@@ -137,7 +137,7 @@ func TestAccessLogSamples(t *testing.T) {
 	var out bytes.Buffer
 	cfg := DefaultHTTPConfig()
 	cfg.AccessLog = 10
-	h := newServer(cfg, "public", guardedHandlers(t), slog.New(slog.NewJSONHandler(&out, nil))).Handler
+	h := newServer(cfg, "public", guardedHandlers(t), ownOrigin(), slog.New(slog.NewJSONHandler(&out, nil))).Handler
 	for range 1000 {
 		send(h, "GET", "/v1/events/1", "secret-key")
 		send(h, "GET", "/v1/events/secret-fail", "secret-key")
@@ -156,7 +156,7 @@ func TestAccessLogSamples(t *testing.T) {
 		if got != w || r.Context().Value(accessLineKey{}) != nil {
 			t.Error("a request that is not logged is wrapped")
 		}
-	}), slog.New(slog.DiscardHandler)).Handler
+	}), ownOrigin(), slog.New(slog.DiscardHandler)).Handler
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 }
 
@@ -166,7 +166,8 @@ func BenchmarkAccessLog(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			cfg := DefaultHTTPConfig()
 			cfg.AccessLog = oneIn
-			h := newServer(cfg, "public", http.NewServeMux(), slog.New(slog.NewJSONHandler(io.Discard, nil))).Handler
+			h := newServer(cfg, "public", http.NewServeMux(), ownOrigin(),
+				slog.New(slog.NewJSONHandler(io.Discard, nil))).Handler
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Header.Set("X-Request-Id", "mine")
 			b.ReportAllocs()

@@ -222,7 +222,19 @@ func (c *Config) checkDoors() error {
 }
 
 func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error {
-	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, name, h, s.logger)}
+	o := newOrigins(nil, nil, s.logger)
+	if name == "public" {
+		listed, err := parseOrigins(s.cfg.HTTP.CORS)
+		if err != nil {
+			return err
+		}
+		o = newOrigins(listed, s.keys, s.logger)
+	}
+	registry := prometheus.WrapRegistererWith(prometheus.Labels{"address": name}, s.registry)
+	if err := registry.Register(o.refused); err != nil {
+		return err
+	}
+	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, name, h, o, s.logger)}
 	if t.CertFile != "" {
 		c, err := openCertificate(t, s.logger)
 		if err != nil {
@@ -235,8 +247,7 @@ func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error 
 	if err != nil {
 		return err
 	}
-	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.logger),
-		prometheus.WrapRegistererWith(prometheus.Labels{"address": name}, s.registry))
+	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.logger), registry)
 	s.doors = append(s.doors, d)
 	return nil
 }

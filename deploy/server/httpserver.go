@@ -23,6 +23,8 @@ type HTTPConfig struct {
 	WriteTimeout   time.Duration
 	IdleTimeout    time.Duration
 	AccessLog      int // one in so many requests is logged; 0 for none
+	// CORS lists the origins whose pages may use the API, with commas between them.
+	CORS string
 }
 
 // DefaultHTTPConfig accepts slow clients. Connections that send nothing but headers hold at most
@@ -50,6 +52,11 @@ func (c *HTTPConfig) Settings() []setting.Setting {
 			&c.IdleTimeout),
 		setting.Count("http.access_log", "requests", setting.Range(0, 1_000_000_000), "One in so many requests is "+
 			"logged, and each that is answered with a status of 500 or more; 1 logs all, and 0 none.", &c.AccessLog),
+		setting.Text("http.cors", "origins with commas between them; may be empty", func(text string) error {
+			_, err := parseOrigins(text)
+			return err
+		}, "Origins whose web pages may use the API from a browser, such as https://app.example; pages that only send "+
+			"events need a key of scope collect instead.", &c.CORS),
 	}
 }
 
@@ -74,18 +81,13 @@ func affordable(cfg HTTPConfig, logger *slog.Logger) HTTPConfig {
 
 // newServer returns the HTTP server over a handler of all paths. It speaks HTTP/1.1 only. HTTP/2
 // without TLS is for proxies, which speak 1.1 too, and its streams would need limits of their own.
-func newServer(cfg HTTPConfig, address string, mux http.Handler, logger *slog.Logger) *http.Server {
+func newServer(cfg HTTPConfig, address string, mux http.Handler, o *origins, logger *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		problem.Write(w, problem.New(http.StatusForbidden, problem.CrossOrigin,
-			"a web page of another origin may not send this request; send it from the server's own origin"))
-	}))
 	if cfg.AccessLog > 0 {
 		mux = noteRoute(mux)
 	}
-	handler := front(cfg, sameOrigin.Handler(mux))
+	handler := front(cfg, o.over(mux))
 	if cfg.AccessLog > 0 {
 		handler = (&accessLog{logger: logger, address: address, oneIn: cfg.AccessLog}).over(handler)
 	}

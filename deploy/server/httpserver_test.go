@@ -36,7 +36,7 @@ func listenHTTP(t *testing.T, cfg HTTPConfig, handler http.HandlerFunc) (addr st
 		t.Fatal(err)
 	}
 	reg = prometheus.NewRegistry()
-	srv := newServer(cfg, "public", handler, slog.New(slog.DiscardHandler))
+	srv := newServer(cfg, "public", handler, ownOrigin(), slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(limitConnections(l, cfg, reg)) }()
 	t.Cleanup(func() {

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"recount/deploy/server/quota"
+	"recount/schemas/access"
 	"recount/schemas/catalog"
 	"recount/schemas/failpoint"
 	"recount/schemas/openapi"
@@ -27,9 +29,20 @@ func (s *Server) openIngest(context.Context) (err error) {
 	s.ingest, err = ingest.New(ic, s.generations, s.cfg.Log.Partitions, s.engines.log,
 		ingest.Options{Installation: s.installation.ID, Epochs: epochs, Acknowledged: s.acknowledged,
 			Look:    s.generations.Look,
-			Propose: s.propose, Now: failpoint.Now, Admit: s.quotas.Ingest, Spread: s.quotas.Buckets, Logger: s.logger,
+			Propose: s.propose, Now: failpoint.Now, Admit: s.admit, Spread: s.quotas.Buckets, Logger: s.logger,
 			Registerer: s.registry})
 	return err
+}
+
+// admit spends the rate of a key of scope collect, and then those of its tenant. So a key that everybody can read does
+// not use up the rates of its tenant's other keys.
+func (s *Server) admit(p access.Principal, bytes, events int) time.Duration {
+	if p.Collect != nil {
+		if wait := s.quotas.Collect(p.KeyID, p.Collect.Rate, events); wait > 0 {
+			return wait
+		}
+	}
+	return s.quotas.Ingest(p.Tenant, bytes, events)
 }
 
 // propose makes a generation of what ingest has discovered (G6).

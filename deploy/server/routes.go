@@ -48,7 +48,7 @@ var routes = map[string]route{
 	"/readyz":       {},
 	"/openapi.json": {},
 
-	"/v1/events":  {needs: access.Ingest, reads: access.Query, on: publicly}, // reads a tenant's own
+	"/v1/events":  {needs: access.Ingest | access.Collects, reads: access.Query, on: publicly},
 	"/v1/query":   {needs: access.Query, on: publicly},
 	"/v1/queries": {needs: access.Query, on: publicly},
 	"/v1/changes": {needs: access.Query, on: publicly},
@@ -90,6 +90,7 @@ func (s *Server) handlers() (map[string]http.Handler, error) {
 		}
 		out["/"] = page
 	}
+	out["/v1/events"] = s.agreeToWebhooks(out["/v1/events"])
 	if s.scheduler != nil {
 		out["/v1/jobs"] = s.scheduler.Handler()
 		out["/v1/jobs/{name}/runs"] = s.scheduler.Handler()

@@ -20,15 +20,17 @@ type Scopes uint8
 
 // The scopes of a key. Ingest and Query are about the key's own tenant; Admin is about
 // the installation: jobs, checks and counts over all tenants. Metrics allows to read the metrics and nothing else.
+// Collects allows what the type Collect says. A key with it has no other scope, because it is published.
 const (
 	Ingest Scopes = 1 << iota
 	Query
 	Admin
 	Metrics
+	Collects
 	AllScopes = Ingest | Query | Admin | Metrics
 )
 
-var scopeNames = []string{"ingest", "query", "admin", "metrics"}
+var scopeNames = []string{"ingest", "query", "admin", "metrics", "collect"}
 
 // ParseScopes reads scope names; there must be at least one.
 func ParseScopes(names []string) (Scopes, error) {
@@ -42,6 +44,9 @@ func ParseScopes(names []string) (Scopes, error) {
 	}
 	if s == 0 {
 		return 0, fmt.Errorf("no scope: use one or more of %s", strings.Join(scopeNames, ", "))
+	}
+	if s.Has(Collects) && s != Collects {
+		return 0, fmt.Errorf("scope collect: a key with it is published, so it can have no other scope; make two keys")
 	}
 	return s, nil
 }
@@ -93,6 +98,8 @@ type Principal struct {
 	Tenant string
 	KeyID  string // empty: no key, because the server is reached over the loopback only
 	Scopes Scopes
+	// Collect is what the key may send if its scope is Collects, else nil.
+	Collect *Collect
 }
 
 // Local is the principal of every request to a server without keys. It may do everything.

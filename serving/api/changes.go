@@ -78,7 +78,7 @@ func (a *API) runChanges(w http.ResponseWriter, r *http.Request) error {
 		h := w.Header()
 		h.Set("Content-Type", f.media)
 		h.Set("Cache-Control", "no-store")
-		h.Set("Vary", "Accept")
+		h.Add("Vary", "Accept")
 		h.Set("Recount-Changes", string(summary))
 		return clientGone(writeChanges[f.name](w, answer))
 	})(w, r)

@@ -146,6 +146,9 @@ func (d *decoder) checkAttributes() {
 	case len(d.attributes[attrType]) == 0:
 		d.reject(problem.MissingType, "type: it is "+d.lack(attrType)+"; use an event type that is declared under "+
 			"events")
+	case d.collect != nil && !d.collect.AllowsType(string(d.attributes[attrType])):
+		d.reject(problem.Forbidden, "type: the key does not allow to send "+excerpt(d.attributes[attrType])+
+			"; recount keys create --type names what it allows")
 	case d.eventType == nil:
 		d.reject(problem.UnknownType, d.unknownType())
 	case d.strict && len(source) == 0:

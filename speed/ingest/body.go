@@ -41,8 +41,10 @@ var contentKinds = map[string]contentKind{
 }
 
 // kindOf reads Content-Type. A request with ce- headers is of binary mode unless its type is
-// one of CloudEvents' own, as the HTTP binding says.
-func kindOf(h http.Header) (contentKind, *problem.Problem) {
+// one of CloudEvents' own, as the HTTP binding says. With a key of scope collect, text/plain and no
+// type at all are JSON: these are what a page can send without a question to the server first.
+// Other keys need a type that a page cannot send so.
+func kindOf(h http.Header, collect bool) (contentKind, *problem.Problem) {
 	if len(h["Content-Type"]) > 1 {
 		return 0, unsupportedType("send the header once")
 	}
@@ -64,6 +66,8 @@ func kindOf(h http.Header) (contentKind, *problem.Problem) {
 		return 0, unsupportedType("the charset must be utf-8")
 	case binary && (sent == "" || err == nil):
 		return kindBinary, nil
+	case collect && (media == "text/plain" || sent == ""):
+		return kindJSON, nil
 	case err != nil || !known:
 		return 0, unsupportedType("use application/cloudevents+json, application/cloudevents-batch+json, " +
 			"application/x-ndjson or application/json, or CloudEvents binary mode with ce- headers")
@@ -96,12 +100,12 @@ const zstdWindow = 8 << 20
 
 // readBody reads and decompresses the request's body.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, q *request) *problem.Problem {
-	src := &bodyReader{Reader: http.MaxBytesReader(w, r.Body, int64(s.cfg.BodyBytes))}
+	src := &bodyReader{Reader: http.MaxBytesReader(w, r.Body, int64(q.bodyBytes))}
 	var p *problem.Problem
 	// One coding at most: with a second one inside the first, a bomb gets past a limit for one.
 	switch coding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header["Content-Encoding"], ", "))); coding {
 	case "", "identity":
-		p = q.readAll(src, int(min(max(r.ContentLength, 0), 1<<20)), s.cfg.BodyBytes)
+		p = q.readAll(src, int(min(max(r.ContentLength, 0), 1<<20)), q.bodyBytes)
 	case "gzip", "x-gzip":
 		p = s.readGzip(src, q)
 	case "zstd":
@@ -113,7 +117,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, q *request) *p
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(src.err, &tooLarge):
-		return bodyTooLarge(s.cfg.BodyBytes)
+		return bodyTooLarge(q.bodyBytes)
 	case src.err != nil:
 		return problem.New(http.StatusBadRequest, problem.UnreadableBody,
 			"the connection ended, or was too slow, before the whole body arrived")
@@ -135,7 +139,7 @@ func (s *Server) readGzip(src io.Reader, q *request) *problem.Problem {
 	if err := z.Reset(src); err != nil {
 		return invalidEncoding("gzip")
 	}
-	return q.readAll(z, 0, s.cfg.DecodedBytes)
+	return q.readAll(z, 0, q.decodedBytes)
 }
 
 func (s *Server) readZstd(src io.Reader, q *request) *problem.Problem {
@@ -158,7 +162,7 @@ func (s *Server) readZstd(src io.Reader, q *request) *problem.Problem {
 	if err := z.Reset(src); err != nil {
 		return invalidEncoding("zstd")
 	}
-	return q.readAll(z, 0, s.cfg.DecodedBytes)
+	return q.readAll(z, 0, q.decodedBytes)
 }
 
 func invalidEncoding(coding string) *problem.Problem {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"recount/schemas/access"
 	"recount/schemas/eventbatch"
 	"recount/schemas/problem"
 	"recount/schemas/window"
@@ -24,6 +25,7 @@ type decoder struct {
 	recentSets recentSets           // those of the last event
 	known      [knownValues]uint64  // values that are in a set, by their lowest bits
 	permission permission           // to discover
+	collect    *access.Collect      // what the sender's key may send; nil without such a bound
 	room       int                  // for event types that the request may declare
 	bounds     *DiscoveryConfig     // of such event types
 	candidates map[string]*candidate
@@ -75,6 +77,7 @@ func (d *decoder) setTenant(tenant string, caps *tenantCaps) {
 	d.caps = caps
 	d.recentSets.eventType = nil
 	d.permission = discoveryOff
+	d.collect = nil
 	d.room = 0
 	d.noRoom = false
 	d.refused = nil

@@ -29,6 +29,8 @@
 // application/json (object or array) both may be missing. A missing source is the empty string.
 // A specversion other than "1.0" is refused everywhere.
 //
+// text/plain and a missing type are JSON from a key of scope collect (collect.go), and refused from others.
+//
 // In NDJSON a broken line refuses only itself, and an empty line is no event. In an array a
 // syntax error refuses the whole request, because the bytes after it cannot be trusted.
 // Content-Encoding is gzip, zstd or none.
@@ -133,6 +135,7 @@
 //	a request that is not JSON (400 invalid_json)     its body, as one dead letter without an index
 //	an event that the log did not confirm (503)       no: the client has to send it again
 //	an event too large for a message of the log       no: its bytes are gone when this is found
+//	what a key of scope collect may not send          no: a replay is not bounded by that key
 //	a whole request, with 429, 503 or 413             no: the client has to send it again, or in parts
 //	a whole request, with 401, 403, 405 or 415        no: nothing was read
 //	a body that did not arrive or decompress (400     no: there is nothing to keep

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"recount/schemas/access"
 	"recount/schemas/problem"
 	"recount/schemas/window"
 )
@@ -21,6 +22,10 @@ type request struct {
 	held       *atomic.Int64 // bytes that the tenant holds of budget
 	partitions int
 	typeCount  int
+
+	principal    access.Principal
+	bodyBytes    int // most bytes of the body
+	decodedBytes int // most of them when it is decompressed
 
 	paid         int // bytes paid for, out of budget
 	used         int // bytes of them that columns and the answer need
@@ -99,6 +104,7 @@ func (q *request) restart(d *declared) {
 func (q *request) decode(kind contentKind, h http.Header, now time.Time) *problem.Problem {
 	d := q.decoder
 	d.start(q.body, kind.strict(), now)
+	d.restrict(q.principal.Collect)
 	if kind == kindLines {
 		return q.decodeLines()
 	}
@@ -231,7 +237,9 @@ func (q *request) add(raw []byte, refused *rejection) *problem.Problem {
 	if p := q.charge(answerCost(len(id), len(refused.message))); p != nil {
 		return p
 	}
-	q.keepDeadLetter(raw, index, refused)
+	if q.mayKeep() {
+		q.keepDeadLetter(raw, index, refused)
+	}
 	return nil
 }
 

@@ -33,7 +33,7 @@ type Server struct {
 	logger       *slog.Logger
 	now          func() time.Time
 	metrics      *metrics
-	rateLimit    func(tenant string, bytes, events int) (wait time.Duration) // may be nil
+	rateLimit    func(p access.Principal, bytes, events int) (wait time.Duration) // may be nil
 	spread       func(tenant string, buckets map[int64]struct{}) (wait time.Duration, limit int)
 	bucket       time.Duration                                              // width of a bucket
 	acknowledged func(partition int, seq uint64, tenant string, events int) // may be nil
@@ -139,7 +139,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 	if p := s.checkSpread(q); p != nil {
 		return answer{problem: p}
 	}
-	if p := s.checkRates(q.decoder.tenant, 0, q.events); p != nil {
+	if p := s.checkRates(q.principal, 0, q.events); p != nil {
 		return answer{problem: p}
 	}
 	if p := s.submit(q.chunks); p != nil {
@@ -164,6 +164,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 	}
 	tenant := principal.Tenant
 	q.held = s.memory.held(tenant)
+	q.setPrincipal(principal)
 	q.decoder.setTenant(tenant, s.caps.setsOf(tenant, now.UnixMicro()))
 	q.decoder.permission = s.discovery.allow(principal)
 	if q.decoder.permission == discoveryAllowed {
@@ -171,14 +172,14 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 		q.decoder.noRoom = q.decoder.room == 0
 		q.decoder.bounds = &s.discovery.cfg
 	}
-	kind, p := kindOf(r.Header)
+	kind, p := kindOf(r.Header, principal.Collect != nil)
 	if p != nil {
 		return p
 	}
 	if s.shedding() {
 		return tooBusy
 	}
-	if p := s.checkRates(tenant, 0, 0); p != nil {
+	if p := s.checkRates(principal, 0, 0); p != nil {
 		return p
 	}
 	if p := q.pay(baseCost); p != nil {
@@ -188,7 +189,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 		return p
 	}
 	p = s.atGate(r.Context(), func() *problem.Problem {
-		if p := s.checkRates(tenant, len(q.body), 0); p != nil {
+		if p := s.checkRates(principal, len(q.body), 0); p != nil {
 			return p
 		}
 		return q.decode(kind, r.Header, now)
@@ -232,17 +233,17 @@ func (s *Server) decodeUnknown(r *http.Request, q *request, kind contentKind, no
 	return s.atGate(r.Context(), func() *problem.Problem { return q.decode(kind, r.Header, now) })
 }
 
-// checkRates refuses a request whose tenant is beyond its rates.
-func (s *Server) checkRates(tenant string, bytes, events int) *problem.Problem {
+// checkRates refuses a request whose tenant or key is beyond its rates.
+func (s *Server) checkRates(sender access.Principal, bytes, events int) *problem.Problem {
 	if s.rateLimit == nil {
 		return nil
 	}
-	wait := s.rateLimit(tenant, bytes, events)
+	wait := s.rateLimit(sender, bytes, events)
 	if wait <= 0 {
 		return nil
 	}
 	return &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited, RetryAfter: wait,
-		Detail: "the rate of events or bytes allowed to this tenant is used up; send the request again after " +
+		Detail: "the rate of events or bytes allowed to this tenant or key is used up; send the request again after " +
 			"Retry-After"}
 }
 

@@ -242,9 +242,9 @@ func TestRates(t *testing.T) {
 		body := flight(1) + "\nx\n" + flight(2)
 		s := runWith(t, cfg, 1, log,
 			Options{Now: func() time.Time { return testNow },
-				Admit: func(tenant string, bytes, events int) time.Duration {
+				Admit: func(p access.Principal, bytes, events int) time.Duration {
 					ninths := bytes * 9 / len(body)
-					asked = append(asked, fmt.Sprint(tenant, " ", ninths, " ", events))
+					asked = append(asked, fmt.Sprint(p.Tenant, " ", ninths, " ", events))
 					if len(asked) == c.refuse {
 						return 2500 * time.Millisecond
 					}

@@ -15,6 +15,11 @@
 //	 {"id":"k3v5…","tenant":"acme","scopes":"ingest,query","sha256":"<64 hex digits>",
 //	  "created":"2026-11-24T08:00:00Z","expires":"2027-11-24T08:00:00Z","revoked":"2026-12-01T00:00:00Z"}]}
 //
+// A key of scope collect has one more member: which event types it may send, from pages of which origins, and how
+// many a second. Programs that do not know the scope refuse the file, so none of them ignores this.
+//
+//	"collect":{"types":["page.viewed"],"origins":["https://shop.example"],"events_per_second":100}
+//
 // expires and revoked are optional. A revoked key stays in the file: the list still shows it, and its
 // id is never used again. The file is replaced as a whole: a new file is written and fsynced, renamed
 // over the old one, and the folder is fsynced. Only its owner may have permission to write it.
@@ -25,6 +30,12 @@
 // A file that is damaged, unreadable or missing changes nothing: the keys that were read last stay
 // valid, an error is logged, and recount_keys_stale is 1. Such a file must not mean "no key is
 // needed". If it meant "no key is valid", one mistake in an editor would stop the events of all tenants.
+//
+// # Keys in web pages
+//
+// A page can send no header without a question to the server first (a preflight), and a beacon or an image can send
+// none at all. So a key of scope collect, which is public anyway, may be the parameter key of the query string. Every
+// other key is refused there: paths and queries are written into logs and histories.
 //
 // # Rejected alternatives
 //

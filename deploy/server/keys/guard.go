@@ -14,19 +14,55 @@ import (
 // Authenticate returns the sender of a request, or an error that says why the sender is unknown.
 type Authenticate func(*http.Request) (access.Principal, error)
 
-var errNoKey = errors.New("send a key as Authorization: Bearer KEY")
+var (
+	errNoKey      = errors.New("send a key as Authorization: Bearer KEY")
+	errKeyInQuery = errors.New("only a key of scope collect may be in the query string; send this one as " +
+		"Authorization: Bearer KEY, and make a new one, because query strings are written into logs")
+)
 
-// Authenticate returns the owner of the key in the Authorization header.
+// Authenticate returns the owner of the key in the Authorization header, or of a key of scope collect in the query
+// string.
 func (w *Watcher) Authenticate(r *http.Request) (access.Principal, error) {
-	sent := r.Header.Values("Authorization")
-	if len(sent) != 1 {
+	text, inQuery := sentKey(r)
+	if text == "" {
 		return access.Principal{}, errNoKey
+	}
+	p, err := w.Find(text)
+	if err == nil && inQuery && p.Collect == nil {
+		return access.Principal{}, errKeyInQuery
+	}
+	return p, err
+}
+
+// Collect returns what the key of a request may send, if its scope is collect, and else nil. It compares only the id of
+// the key, so it decides nothing that Authenticate does not decide again.
+func (w *Watcher) Collect(r *http.Request) *access.Collect {
+	text, _ := sentKey(r)
+	id, ok := parseID(text)
+	if !ok {
+		return nil
+	}
+	return (*w.keys.Load())[id].Collect
+}
+
+// sentKey returns the text of the key that a request sends. The header comes first.
+func sentKey(r *http.Request) (text string, inQuery bool) {
+	sent := r.Header.Values("Authorization")
+	if len(sent) == 0 && r.URL.RawQuery != "" {
+		all := r.URL.Query()["key"]
+		if len(all) != 1 {
+			return "", false
+		}
+		return all[0], true
+	}
+	if len(sent) != 1 {
+		return "", false
 	}
 	scheme, text, _ := strings.Cut(sent[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return access.Principal{}, errNoKey
+		return "", false
 	}
-	return w.Find(strings.TrimSpace(text))
+	return strings.TrimSpace(text), false
 }
 
 // Loopback authenticates every request as the local owner, for a server without keys. The request has

@@ -43,6 +43,8 @@ type Key struct {
 	Created time.Time     `json:"created"`
 	Expires time.Time     `json:"expires,omitzero"`
 	Revoked time.Time     `json:"revoked,omitzero"`
+	// Collect is what a key of scope collect may send, and nil for every other key.
+	Collect *access.Collect `json:"collect,omitempty"`
 }
 
 // New makes a key. The text has the only copy of its secret.
@@ -74,6 +76,12 @@ func (k Key) check() error {
 	}
 	if k.Scopes == 0 || k.SHA256 == (Digest{}) || k.Created.IsZero() {
 		return fmt.Errorf("scopes, sha256 or created is missing")
+	}
+	if (k.Collect != nil) != k.Scopes.Has(access.Collects) {
+		return fmt.Errorf("collect: a key of scope collect has it, and no other key")
+	}
+	if k.Collect != nil {
+		return k.Collect.Check()
 	}
 	return nil
 }

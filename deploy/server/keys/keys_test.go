@@ -126,6 +126,12 @@ func TestDamagedFiles(t *testing.T) {
 		"invalid byte":        {`"01`, `"zz`},
 		"is missing":          {`"sha256":"01`, `"sha256":"00`},
 		"id \"AAAABBBB2222\"": {`aaaabbbb2222`, `AAAABBBB2222`},
+		"and no other key":    {`"scopes"`, `"collect":{},"scopes"`},
+		"of scope collect":    {`"query"`, `"collect"`},
+		"1 to 100 event":      {`"query"`, `"collect","collect":{"types":[],"origins":["*"],"events_per_second":1}`},
+		"as browsers send":    {`"query"`, `"collect","collect":{"types":["a"],"origins":["a"],"events_per_second":1}`},
+		"at most 1000000000":  {`"query"`, `"collect","collect":{"types":["a"],"origins":["*"]}`},
+		"make two keys":       {`"query"`, `"query,collect","collect":{"types":["a"],"origins":["*"]}`},
 		"another key has":     {`"keys":[`, `"keys":[` + good[len(`{"version":1,"keys":[`):len(good)-2] + `,`},
 	} {
 		bad := strings.Replace(good, change[0], change[1], 1)
@@ -137,7 +143,9 @@ func TestDamagedFiles(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	k, _ := New("acme", access.AllScopes, created, created)
-	raw, err := Encode([]Key{k})
+	page, _ := New("acme", access.Collects, created, created)
+	page.Collect = &access.Collect{Types: []string{"a"}, Origins: []string{"https://a.example", "*"}, Rate: 0.5}
+	raw, err := Encode([]Key{k, page})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -155,7 +163,8 @@ func FuzzDecode(f *testing.F) {
 		got, err := Decode(again)
 		if err != nil || !slices.EqualFunc(keys, got, func(a, b Key) bool {
 			return a.ID == b.ID && a.SHA256 == b.SHA256 && a.Scopes == b.Scopes &&
-				a.Revoked.IsZero() == b.Revoked.IsZero() && a.Expires.Equal(b.Expires)
+				a.Revoked.IsZero() == b.Revoked.IsZero() && a.Expires.Equal(b.Expires) &&
+				cmp.Equal(a.Collect, b.Collect)
 		}) {
 			t.Errorf("%v: %v became %v", err, keys, got)
 		}

@@ -154,5 +154,5 @@ func (w *Watcher) Find(text string) (access.Principal, error) {
 	case !k.Expires.IsZero() && !w.cfg.Now().Before(k.Expires):
 		return access.Principal{}, errExpired
 	}
-	return access.Principal{Tenant: k.Tenant, KeyID: k.ID, Scopes: k.Scopes}, nil
+	return access.Principal{Tenant: k.Tenant, KeyID: k.ID, Scopes: k.Scopes, Collect: k.Collect}, nil
 }

@@ -60,8 +60,11 @@ type Quotas struct {
 	cfg     Config
 	mu      sync.Mutex
 	tenants map[string]*tenant // every tenant that has sent a request; only tenants with a key can
+	collect map[string]*bucket // of each key of scope collect that has sent a request, by its id
 	taken   *prometheus.CounterVec
 	refused *prometheus.CounterVec
+
+	collectRefused prometheus.Counter
 }
 
 // tenant has one bucket of each kind.
@@ -99,17 +102,19 @@ func New(cfg Config) (*Quotas, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	q := &Quotas{cfg: cfg, tenants: map[string]*tenant{},
+	q := &Quotas{cfg: cfg, tenants: map[string]*tenant{}, collect: map[string]*bucket{},
 		taken: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_taken_total",
 			Help: "Events, bytes and queries that a tenant asked for and was allowed."}, []string{"tenant", "kind"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_refused_total",
 			Help: "Requests that were refused because a tenant was over its rate of events, bytes, queries or " +
 				"buckets."},
-			[]string{"tenant", "kind"})}
+			[]string{"tenant", "kind"}),
+		collectRefused: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_collect_refused_total",
+			Help: "Requests that were refused because a key of scope collect was over its rate."})}
 	if cfg.Registerer == nil {
 		return q, nil
 	}
-	for _, c := range []prometheus.Collector{q.taken, q.refused} {
+	for _, c := range []prometheus.Collector{q.taken, q.refused, q.collectRefused} {
 		if err := cfg.Registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("new quotas: %w", err)
 		}
