@@ -26,8 +26,8 @@ type Rows struct {
 }
 
 // Rows proves that ClickHouse has exactly the rows that the state pins of a view, and returns how to read them. Where
-// follows from the parts that the table has now. So whoever reads the rows must ask Confirm afterwards, and throw away
-// what was read if it returns an error.
+// follows from the parts that the table had when they were last listed, as for a query. So a caller must ask Confirm
+// after it has read the rows, and throw away what was read if Confirm returns an error.
 //
 // It returns a *GuardError if pinned rows are missing or changed (Q3), an error that wraps query.ErrCollected if the
 // table is missing, and context.DeadlineExceeded. Any other error means that ClickHouse cannot answer.
@@ -40,7 +40,7 @@ func (v *Views) Rows(ctx context.Context, state *record.State, view *catalog.Vie
 	}
 	r.Table = sqlschema.Table(view, p.digest)
 	proof := v.proof(r.Table)
-	if r.listing = proof.newest.Load(); r.listing == nil || !r.isNewest(ctx, v) {
+	if r.listing = proof.newest.Load(); r.listing == nil || check(r.listing, p, r.view, r.n) != nil {
 		if err := v.prove(ctx, proof); err != nil {
 			return nil, fmt.Errorf("check the rows of batch view %s: %w", view.Name, classify(ctx, err))
 		}
@@ -61,16 +61,10 @@ func (r *Rows) AreAllOf(tenant string) bool {
 	return !slices.ContainsFunc(r.listing.contents, func(c content) bool { return c.tenant != tenant })
 }
 
-// isNewest reports whether the table has the parts of the listing. An error counts as no, because the proof that
-// follows meets it too.
-func (r *Rows) isNewest(ctx context.Context, v *Views) bool {
-	parts, err := v.listParts(ctx, r.Table)
-	return err == nil && slices.Equal(parts, r.listing.parts)
-}
-
 // Confirm returns nil if a statement that began after Rows returned, and has ended, has read exactly the pinned rows. A
 // part never changes, and no name comes back. So if the table has the parts that were proven, it had them all the time.
-// It returns ErrChanging if the table has other parts, as after a merge. The rows may still be there, and Rows knows.
+// It returns ErrChanging if the table has other parts, as after a merge. The rows may still be there, and the next Rows
+// knows, because it lists the parts.
 func (v *Views) Confirm(ctx context.Context, r *Rows) error {
 	if r.Table == "" {
 		return nil
@@ -80,6 +74,7 @@ func (v *Views) Confirm(ctx context.Context, r *Rows) error {
 	case err != nil:
 		return fmt.Errorf("check the rows of batch view %s: %w", r.view, classify(ctx, err))
 	case !slices.Equal(parts, r.listing.parts):
+		v.proof(r.Table).newest.CompareAndSwap(r.listing, nil)
 		return ErrChanging
 	}
 	return nil

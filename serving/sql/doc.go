@@ -23,6 +23,9 @@
 // one publication pins of the tenant (Q1), and tables with the real-time rows and with events. Its database is empty.
 // So a name that is not temporary names nothing there, whatever the statement looks like.
 //
+// A table has the columns that the statement names, because the engine analyses all columns of a view. The engine
+// parses a statement for that once, and not again while the catalog stays (decisions).
+//
 // # What is proven
 //
 // The rows of V are proven like those of a query (Q3): every part of the tables was read whole, and compared with the

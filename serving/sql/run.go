@@ -47,7 +47,15 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 	written := r.SQL
 	r.SQL = st.Text
 	r.eventsFrom, r.eventsTo = timesOf(r.settings)
-	if r.reads, err = s.decide(ctx, &r); err != nil {
+	c := s.cfg.Catalog.Catalog()
+	key := decisionKey(&r)
+	known := false
+	if r.decision, known = s.decided.find(c, key); !known {
+		if r.decision, err = s.decide(ctx, c, &r); err == nil {
+			s.decided.add(c, key, &r)
+		}
+	}
+	if err != nil {
 		return nil, moved(limits.failure(ctx, err), st, written, len(explain))
 	}
 	a, err := s.run(ctx, tenant, r)
@@ -59,7 +67,7 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 }
 
 // decide returns what a statement reads, or why it may not run. The engine parses it for that, and does nothing else.
-func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, error) {
+func (s *Statements) decide(ctx context.Context, c *catalog.Catalog, r *Request) (decision, error) {
 	var tree []byte
 	err := s.cfg.Engine(ctx, r.tenant, func(session Session) error {
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
@@ -78,12 +86,11 @@ func (s *Statements) decide(ctx context.Context, r *Request) (*guard.Reads, erro
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return decision{}, err
 	}
 	text := strings.TrimSuffix(string(tree), "\n")
-	r.takesLimit = guard.TakesLimit(text)
-	c := s.cfg.Catalog.Catalog()
-	return guard.Decide(text, namesOf(c), func(table string) []string { return columnNames(c, table) })
+	reads, err := guard.Decide(text, namesOf(c), func(table string) []string { return columnNames(c, table) })
+	return decision{reads, guard.TakesLimit(text)}, err
 }
 
 // explain asks for the tree of a statement before its analysis.

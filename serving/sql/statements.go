@@ -12,7 +12,6 @@ import (
 	"recount/schemas/record"
 	"recount/serving/batchview"
 	"recount/serving/reader"
-	"recount/serving/sql/guard"
 )
 
 // Session is one session of an engine, in which statements see each other's temporary tables.
@@ -83,10 +82,9 @@ type Request struct {
 	// Settings are those beside the statement, which may have more.
 	Settings map[string]string
 
-	tenant     string
-	settings   map[string]string // all of them, checked
-	takesLimit bool              // the engine can cut the result (guard.TakesLimit)
-	reads      *guard.Reads      // what the statement reads
+	tenant   string
+	settings map[string]string // all of them, checked
+	decision
 	// eventsFrom and eventsTo bound the times of events.
 	eventsFrom, eventsTo int64
 }
@@ -105,7 +103,10 @@ type Answer struct {
 func (a *Answer) Close() { a.memory.Close() }
 
 // Statements runs statements. It is safe for concurrent use.
-type Statements struct{ cfg Config }
+type Statements struct {
+	cfg     Config
+	decided decisions
+}
 
 // New returns what runs statements.
 func New(cfg Config) (*Statements, error) {
@@ -114,7 +115,7 @@ func New(cfg Config) (*Statements, error) {
 		return nil, errors.New("sql: a catalog, a reader, batch views, events, an engine, a database and whether it " +
 			"is shared are required")
 	}
-	return &Statements{cfg}, cfg.Limits.Validate()
+	return &Statements{cfg: cfg}, cfg.Limits.Validate()
 }
 
 // maxReads is how often a statement runs while the parts of its tables change.
@@ -131,8 +132,7 @@ func (s *Statements) run(ctx context.Context, tenant string, r Request) (*Answer
 			return a, nil
 		}
 		memory.Close()
-		dropped := hasCode(err, codeUnknownTable) // It is a table of cells. The next snapshot says why.
-		if !errors.Is(err, batchview.ErrChanging) && !dropped {
+		if !errors.Is(err, batchview.ErrChanging) {
 			break
 		}
 	}
@@ -140,7 +140,8 @@ func (s *Statements) run(ctx context.Context, tenant string, r Request) (*Answer
 }
 
 // attempt runs a statement once over a snapshot. The answer is thrown away if the tables' parts were others at its end,
-// because it may then be of rows that were lost or edited (Q3).
+// because it may then be of rows that were lost or edited (Q3). So is an exception, which such a row, or a table that
+// is gone, may have caused.
 func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memory *query.Share) (*Answer, error) {
 	c := s.cfg.Catalog.Catalog()
 	var tables []table
@@ -165,7 +166,7 @@ func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memo
 	for _, t := range snapshot.Tables {
 		published := snapshot.State.Views[t.View.Name]
 		script = append(script, steps(t, tables, s.cfg.CellsDatabase, tenant, isRounded(t, published),
-			s.cfg.Shared())...)
+			s.cfg.Shared(), r.reads)...)
 	}
 	var held int64 // by the events
 	for _, t := range tables {
@@ -183,11 +184,16 @@ func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memo
 		a.Accuracy.Exact = a.Accuracy.Exact && loaded.lost == 0
 	}
 	var err error
-	if a.Body, err = s.execute(ctx, script, r, memory); err != nil {
+	a.Body, err = s.execute(ctx, script, r, memory)
+	var e Exception
+	if err != nil && !errors.As(err, &e) {
 		return nil, err
 	}
+	if changed := s.confirm(ctx, snapshot); changed != nil && (err == nil || ctx.Err() == nil) {
+		return nil, changed
+	}
 	memory.Shrink(held)
-	return a, s.confirm(ctx, snapshot)
+	return a, err
 }
 
 // confirm returns an error if the parts of a snapshot's tables are others now.

@@ -126,10 +126,11 @@ func (s *statement) checkReadonly() error {
 	return nil
 }
 
+// inString escapes what ends a string. A session sets tens of settings, so it is made once.
+var inString = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\x00", `\0`)
+
 // quote returns s as an SQL string.
-func quote(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\x00", `\0`).Replace(s) + "'"
-}
+func quote(s string) string { return "'" + inString.Replace(s) + "'" }
 
 func quoteIdentifier(s string) string {
 	return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`", "\x00", `\0`).Replace(s) + "`"

@@ -20,6 +20,18 @@ type Reads struct {
 	AllColumns bool
 }
 
+// Clone returns a copy that does not keep the tree in memory, of which the names are parts.
+func (r *Reads) Clone() *Reads {
+	out := &Reads{Columns: Names{}, AllColumns: r.AllColumns}
+	for _, t := range r.Tables {
+		out.Tables = append(out.Tables, strings.Clone(t))
+	}
+	for name := range r.Columns {
+		out.Columns[strings.Clone(name)] = true
+	}
+	return out
+}
+
 // Decide reads the tree that ClickHouse prints for EXPLAIN QUERY TREE run_passes = 0 of Statement.Text. It returns what
 // the statement reads, or a Refusal that names the first thing that is not on a list. tables are those that the client
 // may read, and columns returns the names of a table's columns. Of those of a SystemTable, only database matters.
