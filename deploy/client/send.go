@@ -34,6 +34,8 @@ type Result struct {
 	Accepted int
 	Rejected []Rejection
 	Receipt  string
+	// Coerced is how many of the accepted events had a value that was converted to the type of its field.
+	Coerced int
 	// Discovered are the event types that the request has declared, in all its repetitions.
 	Discovered []Discovered
 }
@@ -108,6 +110,7 @@ func (r *Result) decode(status int, header http.Header, raw []byte) error {
 		Accepted *int
 		Rejected []Rejection
 		Receipt  string
+		Coerced  int
 		Code     problem.Code
 
 		Discovered []Discovered
@@ -116,7 +119,7 @@ func (r *Result) decode(status int, header http.Header, raw []byte) error {
 	complete := err == nil && answer.Accepted != nil
 	if complete {
 		*r = Result{Accepted: *answer.Accepted, Rejected: answer.Rejected, Receipt: answer.Receipt,
-			Discovered: append(r.Discovered, answer.Discovered...)}
+			Coerced: answer.Coerced, Discovered: append(r.Discovered, answer.Discovered...)}
 	}
 	switch {
 	case complete && r.final() && (status == http.StatusOK || answer.Code == problem.AllRejected):

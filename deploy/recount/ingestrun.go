@@ -149,6 +149,7 @@ func (r *ingestRun) send(ctx context.Context, q *request) error {
 // count adds the outcomes of a request to the tally, and prints the first rejections.
 func (r *ingestRun) count(answer client.Result, q *request) {
 	r.accepted.Add(int64(answer.Accepted))
+	r.coerced.Add(int64(answer.Coerced))
 	r.addDiscovered(answer.Discovered)
 	rest := q.events - answer.Accepted
 	for _, e := range answer.Rejected {

@@ -19,6 +19,7 @@ import (
 type tally struct {
 	accepted    atomic.Int64
 	rejected    atomic.Int64 // rejected counts events that the server refused, and rows that were refused before.
+	coerced     atomic.Int64 // coerced counts accepted events of which a value was converted to the type of its field.
 	unconfirmed atomic.Int64 // unconfirmed counts events that were sent, and for which no final answer came.
 
 	mu      sync.Mutex
@@ -68,6 +69,9 @@ func (t *tally) printTally(out io.Writer) {
 	text := fmt.Sprintf("accepted %d, rejected %d", t.accepted.Load(), t.rejected.Load())
 	if n := t.unconfirmed.Load(); n > 0 {
 		text += fmt.Sprintf(", not confirmed %d", n)
+	}
+	if n := t.coerced.Load(); n > 0 {
+		text += fmt.Sprintf(", with converted values %d", n)
 	}
 	fmt.Fprintln(out, text)
 	t.printDetails(out)

@@ -83,14 +83,14 @@ func (c *typesShowCmd) Run(ctx context.Context, std streams) error {
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "event type\t%s\nviews\t%s\ndiscovered\t%t\n\n", t.Name, listed(t.Views), t.Discovered)
-	fmt.Fprintln(w, "FIELD\tTYPE\tPATH\tNULL VALUES\tEXPRESSION")
+	fmt.Fprintln(w, "FIELD\tTYPE\tPATH\tNULL VALUES\tEXPRESSION\tCOERCE")
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		field, isObject := fields[name].(map[string]any)
 		if !isObject {
 			field = map[string]any{"type": fields[name]}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, shownValue(field["type"]), shownValue(field["path"]),
-			shownValue(field["null_values"]), shownValue(field["expression"]))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", name, shownValue(field["type"]), shownValue(field["path"]),
+			shownValue(field["null_values"]), shownValue(field["expression"]), shownValue(field["coerce"]))
 	}
 	return w.Flush()
 }
@@ -103,7 +103,7 @@ type typesCreateCmd struct {
 // Help is the second part of the command's help.
 func (c *typesCreateCmd) Help() string {
 	return "For example: recount types create page_view --field country:string,price:float64,user:string\n\n" +
-		"Fields with a path, null values or an expression need --file."
+		"Fields with a path, null values, an expression or coerce need --file."
 }
 
 // Run declares the event type.

@@ -63,7 +63,7 @@ var sections = []Section{
     fields:
       page:    {type: string, path: ["Page URL"]}
       country: {type: string, path: user.country, null_values: ["", "-"]}
-      ms:      {type: int64, null_values: [NA]}
+      ms:      {type: int64, null_values: [NA], coerce: true}
       site:    {type: string, expression: lower(host(page))}
 `},
 	{Name: "views", About: "The views: what is counted of an event type.", Example: `views:
@@ -147,6 +147,10 @@ var declarationKeys = map[string][]Key{
 		Bounds: fmt.Sprintf("at most %d bytes", expression.MaxText),
 		Meaning: "What a computed field is, made of other fields that are not computed, of time, source and subject; " +
 			"deploy/OPERATIONS.md has the functions.",
+	}, {
+		Key: "events.EVENT_TYPE.fields.FIELD.coerce", Type: "true or false", Default: "false",
+		Meaning: "Whether a field for numbers takes texts that spell one, such as \"12\", and a field for texts " +
+			"takes numbers; the answer to events and a metric count the converted values.",
 	}},
 	"views": {
 		{Key: "views.VIEW.event", Type: "text", Bounds: "an event type under events",

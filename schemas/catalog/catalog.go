@@ -241,6 +241,7 @@ func (c *Catalog) Meanings(v *View) (out []Field) {
 	}
 	for _, f := range e.Fields {
 		if slices.Contains(used, f.Name) || slices.Contains(columns, f.Name) && !f.IsPlain() {
+			f.Coerce = false // It says what is accepted, and not what it means.
 			out = append(out, f)
 		}
 	}

@@ -72,8 +72,8 @@ func TestMistakesOfExpressions(t *testing.T) {
 	}
 	c := withComputed("origin")
 	fields := c.Events["flight.departed"].Fields
-	fields[len(fields)-1].Nulls = []string{"x"}
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "has no path and no null_values") {
+	fields[len(fields)-1].Coerce = true
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "has no path, no null_values and no coerce") {
 		t.Errorf("got %v", err)
 	}
 }

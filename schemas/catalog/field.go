@@ -20,9 +20,9 @@ const (
 	MaxNull   = 256 // bytes of such a text
 )
 
-// Field is one declared field of an event type. Only its name and its type decide what is stored, and only if its value
-// stands in data under a name that a column may have. All else is applied when events are read (package conversion),
-// so a change of it goes for every event that was ever accepted.
+// Field is one declared field of an event type. Only its name and its type decide how values are stored, and only if
+// they stand in data under a name that a column may have. Coerce decides which values are accepted. All else is applied
+// when events are read (package conversion), so a change of it goes for every event that was ever accepted.
 type Field struct {
 	Name string    `json:"name"`
 	Type FieldType `json:"type"`
@@ -32,6 +32,9 @@ type Field struct {
 	Nulls []string `json:"null_values,omitempty"`
 	// Expression makes a computed field, whose value follows from other fields of the event (package expression).
 	Expression string `json:"expression,omitempty"`
+	// Coerce makes ingest accept texts that spell numbers in a field for numbers, and numbers in a field for texts. It
+	// takes what package conversion converts, so it changes nothing of what stored events mean.
+	Coerce bool `json:"coerce,omitempty"`
 }
 
 // IsComputed reports whether the value follows from other fields. Nothing of it is stored.
@@ -57,7 +60,7 @@ func (f Field) Column() string {
 	return ""
 }
 
-// IsPlain reports whether the field is its member of data and nothing else.
+// IsPlain reports whether readers take the field for its member of data and nothing else.
 func (f Field) IsPlain() bool {
 	return !f.IsComputed() && len(f.Nulls) == 0 && (len(f.Path) == 0 || len(f.Path) == 1 && f.Path[0] == f.Name)
 }
@@ -74,13 +77,14 @@ func (e *EventType) Stored() *EventType {
 		}
 		i := slices.IndexFunc(out.Fields, func(o Field) bool { return o.Name == column })
 		if i < 0 {
-			out.Fields = append(out.Fields, Field{Name: column, Type: f.Type, Nulls: f.Nulls})
+			out.Fields = append(out.Fields, Field{Name: column, Type: f.Type, Nulls: f.Nulls, Coerce: f.Coerce})
 			continue
 		}
 		if out.Fields[i].Type != f.Type {
 			dropped = append(dropped, column)
 		}
 		out.Fields[i].Nulls = mergeTexts(out.Fields[i].Nulls, f.Nulls)
+		out.Fields[i].Coerce = out.Fields[i].Coerce || f.Coerce
 	}
 	out.Fields = slices.DeleteFunc(out.Fields, func(f Field) bool { return slices.Contains(dropped, f.Name) })
 	slices.SortFunc(out.Fields, func(a, b Field) int { return cmp.Compare(a.Name, b.Name) })
@@ -129,14 +133,32 @@ func (e *EventType) Compile(f Field) (*expression.Expression, error) {
 
 // expressionFault says what is wrong with a computed field, or is empty.
 func (e *EventType) expressionFault(f Field) string {
-	if len(f.Path) > 0 || len(f.Nulls) > 0 {
-		return "a computed field has no path and no null_values; its expression says what it is"
+	if len(f.Path) > 0 || len(f.Nulls) > 0 || f.Coerce {
+		return "a computed field has no path, no null_values and no coerce; its expression says what it is"
 	}
 	switch x, err := e.Compile(f); {
 	case err != nil:
 		return fmt.Sprintf("expression: %v", err)
 	case FieldType(x.Type) != f.Type:
 		return fmt.Sprintf("expression: it is %s; write type: %s", x.Type, x.Type)
+	}
+	return ""
+}
+
+// coerceFault says why the field cannot have coerce, or is empty.
+func (e *EventType) coerceFault(f Field) string {
+	isStored := func(s Field) bool { return s.Name == f.Column() }
+	switch {
+	case !f.Coerce || f.IsComputed() || !f.Type.IsKnown():
+		return ""
+	case f.Type != String && !f.Type.IsNumber():
+		return fmt.Sprintf("coerce: it is for texts and numbers, and nothing is converted to %s; leave it out", f.Type)
+	case f.Column() == "":
+		return "coerce: a value inside of another member, or under a name that is no field name, is kept as it was " +
+			"sent and converted without coerce; leave it out"
+	case !slices.ContainsFunc(e.Stored().Fields, isStored):
+		return "coerce: fields of several types read the member, so it is kept as it was sent and converted without " +
+			"coerce; leave it out"
 	}
 	return ""
 }

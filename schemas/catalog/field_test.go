@@ -47,12 +47,12 @@ func TestStored(t *testing.T) {
 	t.Parallel()
 	e := &EventType{Name: "e", Fields: []Field{
 		{Name: "a", Type: Int64, Nulls: []string{"x"}},
-		{Name: "b", Type: Int64, Path: []string{"a"}, Nulls: []string{"-"}},
+		{Name: "b", Type: Int64, Path: []string{"a"}, Nulls: []string{"-"}, Coerce: true},
 		{Name: "c", Type: String, Path: []string{"d"}}, {Name: "d", Type: Bool, Path: []string{"c"}},
 		{Name: "f", Type: String, Path: []string{"time"}}, {Name: "g", Type: String, Path: []string{"Page URL"}},
 		{Name: "h", Type: String, Path: []string{"h", "i"}}, {Name: "j", Type: Timestamp},
 		{Name: "k", Type: String, Path: []string{"j"}}, {Name: "l", Type: String, Path: []string{"a__b"}}}}
-	want := []Field{{Name: "a", Type: Int64, Nulls: []string{"-", "x"}}, {Name: "c", Type: Bool},
+	want := []Field{{Name: "a", Type: Int64, Nulls: []string{"-", "x"}, Coerce: true}, {Name: "c", Type: Bool},
 		{Name: "d", Type: String}}
 	if diff := cmp.Diff(want, e.Stored().Fields); diff != "" {
 		t.Error(diff)
@@ -91,11 +91,24 @@ func TestMeaning(t *testing.T) {
 		}
 		seen = append(seen, d)
 	}
+	null := Field{Name: "delay", Type: Int64, Nulls: []string{""}}
+	coerced := null
+	coerced.Coerce = true
+	if digest(func(f *Field) { f.Coerce = true }) != same ||
+		digest(func(f *Field) { *f = coerced }) != digest(func(f *Field) { *f = null }) {
+		t.Error("coerce changed a digest, and it changes nothing of what stored events mean")
+	}
 	c := flights()
 	c.Events["flight.departed"].Fields[4].Path = []string{"x"} // No view uses it.
 	if c.Digest(c.Views["departures"]) != same {
 		t.Error("the path of a field that the view does not use changed its digest")
 	}
+}
+
+func coercedAs(t FieldType) Field { return Field{Name: "delay", Type: t, Coerce: true} }
+
+func coercedAt(path ...string) Field {
+	return Field{Name: "delay", Type: Int64, Path: path, Coerce: true}
 }
 
 func TestMistakesOfValues(t *testing.T) {
@@ -106,6 +119,11 @@ func TestMistakesOfValues(t *testing.T) {
 		"null_values: 101 texts; at most 10": func(f *Field) { f.Nulls = slices.Repeat([]string{"a"}, 101) },
 		"null_values: a text has at most":    func(f *Field) { f.Nulls = []string{strings.Repeat("a", 257)} },
 		"of UTF-8; not \"\\xff\"":            func(f *Field) { f.Nulls = []string{"\xff"} },
+		"nothing is converted to bool":       func(f *Field) { *f = coercedAs(Bool) },
+		"nothing is converted to time":       func(f *Field) { *f = coercedAs(Timestamp) },
+		"kept as it was sent and conv":       func(f *Field) { *f = coercedAt("a", "b") },
+		"coerce: a value inside of an":       func(f *Field) { *f = coercedAt("Page URL") },
+		"fields of several types read":       func(f *Field) { *f = coercedAt("distance") },
 	} {
 		c := flights()
 		change(firstField(c))

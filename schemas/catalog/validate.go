@@ -99,6 +99,9 @@ func (e *EventType) validate(name string) error {
 		for _, fault := range f.valueFaults() {
 			errs = append(errs, mistake(fault, path...))
 		}
+		if fault := e.coerceFault(f); fault != "" {
+			errs = append(errs, mistake(fault, path...))
+		}
 		if !f.IsComputed() {
 			continue
 		}

@@ -147,6 +147,13 @@ func fieldEffects(event string, f catalog.Field, after *catalog.EventType) (out 
 	switch {
 	case i >= 0 && reflect.DeepEqual(f, after.Fields[i]):
 		return nil
+	case i >= 0 && differInCoerce(f, after.Fields[i]):
+		how := "are accepted from now on"
+		if f.Coerce {
+			how = "are rejected from now on"
+		}
+		return []string{fmt.Sprintf("fields.%s: values that have to be converted to %s %s; stored events count as "+
+			"before", f.Name, f.Type, how)}
 	case i >= 0 && (!f.IsPlain() || !after.Fields[i].IsPlain()):
 		return []string{fmt.Sprintf("fields.%s: it is read otherwise, in stored events too; views that use it are "+
 			"computed anew", f.Name)}
@@ -158,6 +165,12 @@ func fieldEffects(event string, f catalog.Field, after *catalog.EventType) (out 
 		out = append(out, strings.TrimPrefix(sentence, Events+"."+event+"."))
 	}
 	return out
+}
+
+// differInCoerce reports whether coerce is all that was changed of a field.
+func differInCoerce(before, after catalog.Field) bool {
+	before.Coerce = !before.Coerce
+	return reflect.DeepEqual(before, after)
 }
 
 func viewEffects(before, after *catalog.Catalog, name string) []string {

@@ -34,6 +34,7 @@ func randomCatalog(t *rapid.T) *catalog.Catalog {
 			}
 		}
 		slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
+		coerceSome(t, e)
 		c.Events[n] = e
 	}
 	c.Events[deadletter.Type] = deadletter.EventType()
@@ -42,6 +43,17 @@ func randomCatalog(t *rapid.T) *catalog.Catalog {
 		c.Views[v.Name] = v
 	}
 	return c
+}
+
+// coerceSome lets some of the fields that may have coerce have it.
+func coerceSome(t *rapid.T, e *catalog.EventType) {
+	for i, f := range e.Fields {
+		for _, s := range e.Stored().Fields {
+			if s.Name == f.Column() && (s.Type == catalog.String || s.Type.IsNumber()) {
+				e.Fields[i].Coerce = rapid.Bool().Draw(t, "coerce")
+			}
+		}
+	}
 }
 
 func randomField(t *rapid.T, name string) catalog.Field {
@@ -381,7 +393,9 @@ func TestFieldEffects(t *testing.T) {
 	before := []catalog.Field{{Name: "y", Type: catalog.Int64, Path: []string{"x", "y"}},
 		{Name: "z", Type: catalog.Int64}}
 	for want, after := range map[string][]catalog.Field{
-		"":                               before,
+		"": before,
+		"fields.z: values that have to be converted to int64 are accepted": {before[0],
+			{Name: "z", Type: catalog.Int64, Coerce: true}},
 		"fields.y: it is read otherwise": {{Name: "y", Type: catalog.String, Path: []string{"x", "y"}}, before[1]},
 		"fields.z: it is read otherwise": {before[0],
 			{Name: "z", Type: catalog.Int64, Nulls: []string{"NA"}}},

@@ -29,7 +29,7 @@ func OfEventType(e *catalog.EventType) *yaml.Node {
 
 // ofField returns the type alone if the field has nothing else.
 func ofField(f catalog.Field) *yaml.Node {
-	if f.IsPlain() {
+	if f.IsPlain() && !f.Coerce {
 		return text(f.Type)
 	}
 	out := add(object(), "type", text(f.Type))
@@ -41,6 +41,9 @@ func ofField(f catalog.Field) *yaml.Node {
 	}
 	if f.IsComputed() {
 		add(out, "expression", text(f.Expression))
+	}
+	if f.Coerce {
+		add(out, "coerce", &yaml.Node{Kind: yaml.ScalarNode, Value: "true"})
 	}
 	return out
 }

@@ -25,7 +25,7 @@ const (
 // The keys of an event type, a field, a view and a condition, in the order of documents.
 var (
 	EventTypeKeys = []string{"fields"}
-	FieldKeys     = []string{"type", "path", "null_values", "expression"}
+	FieldKeys     = []string{"type", "path", "null_values", "expression", "coerce"}
 	ViewKeys      = []string{"event", "dimensions", "cell", "where", "measures"}
 	FilterKeys    = []string{"field", "op", "value", "values"}
 )
@@ -105,6 +105,7 @@ func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
 		Path:       r.path(m["path"], below(path, "path")),
 		Nulls:      r.texts(m["null_values"], below(path, "null_values")),
 		Expression: r.text(m["expression"], below(path, "expression"))}
+	r.decode(m["coerce"], &f.Coerce, below(path, "coerce"), "true or false")
 	if len(f.Path) == 1 && f.Path[0] == name {
 		f.Path = nil
 	}

@@ -17,6 +17,7 @@ type answer struct {
 	places     []Place
 	name       []byte // of the installation, in receipts
 	deadLetter string // name of the dead letter that holds the whole request
+	coerced    int    // accepted events of which a value was converted
 	discovered []byte // event types that the request has declared, as JSON with commas between them
 }
 
@@ -59,6 +60,9 @@ func (a *answer) appendJSON(b []byte) []byte {
 		b = appendReceipt(b, a.name, a.places)
 	}
 	b = append(b, '"')
+	if a.coerced > 0 {
+		b = strconv.AppendInt(append(b, `,"coerced":`...), int64(a.coerced), 10)
+	}
 	if len(a.discovered) > 0 {
 		b = append(append(append(b, `,"discovered":[`...), a.discovered...), ']')
 	}

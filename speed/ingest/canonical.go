@@ -36,7 +36,7 @@ func (d *decoder) completeRow() {
 	d.canonical = binary.LittleEndian.AppendUint32(b, uint32(attributes))
 	d.row.hash = xxhash.Sum64(d.canonical)
 	d.row.flags |= eventbatch.FlagHashOfValues
-	if d.keptNull {
+	if d.keptUndeclared {
 		d.row.flags |= eventbatch.FlagUndeclaredValue
 	}
 }

@@ -64,12 +64,14 @@ type column struct {
 	text    text
 	numbers []int64
 	valid   mask
+	coerced int // values that were converted (catalog.Field.Coerce)
 }
 
 // columns are n events of one type in plain slices.
 type columns struct {
 	eventType *eventType
 	n         int
+	coerced   int // events of which a value was converted
 	bytes     int // at least their size in a frame
 	key       []byte
 	flags     []byte
@@ -94,6 +96,7 @@ func newColumns(t *eventType) columns {
 
 func (c *columns) reset() {
 	c.n = 0
+	c.coerced = 0
 	c.bytes = 0
 	c.key = c.key[:0]
 	c.flags = c.flags[:0]
@@ -110,6 +113,7 @@ func (c *columns) reset() {
 		f.text.reset()
 		f.numbers = f.numbers[:0]
 		f.valid.reset()
+		f.coerced = 0
 	}
 }
 
@@ -158,10 +162,11 @@ type row struct {
 
 // slot is the value of a declared field of one event.
 type slot struct {
-	state  slotState
-	number int64
-	text   []byte
-	exact  canonical // of the number that was sent, for a float64 and a decimal
+	state   slotState
+	coerced bool // the value was converted (catalog.Field.Coerce)
+	number  int64
+	text    []byte
+	exact   canonical // of the number that was sent, for a float64 and a decimal
 }
 
 type slotState uint8
@@ -201,9 +206,14 @@ func (c *columns) append(r *row, bytes int) {
 	c.hasSubject.append(len(r.subject) > 0)
 	c.hasExtra.append(len(r.extra) > 0)
 	c.hasOverflow.append(len(r.overflow) > 0)
+	coerced := 0
 	for i := range r.slots {
 		f := &c.fields[i]
 		s := &r.slots[i]
+		if s.coerced {
+			f.coerced++
+			coerced = 1
+		}
 		f.valid.append(s.state == present)
 		if c.eventType.fields[i].kind == catalog.String {
 			f.text.append(s.text)
@@ -211,4 +221,5 @@ func (c *columns) append(r *row, bytes int) {
 			f.numbers = append(f.numbers, s.number)
 		}
 	}
+	c.coerced += coerced
 }

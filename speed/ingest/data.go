@@ -94,6 +94,10 @@ func (d *decoder) scanField(i int) bool {
 		return d.scanTimestamp(f, s)
 	case c == '"' && f.decimal != nil:
 		return d.scanDecimalText(f, s)
+	case c == '"' && f.coerce && f.kind.IsNumber():
+		return d.scanNumericText(f, s)
+	case (c == '-' || c-'0' <= 9) && f.coerce && f.kind == catalog.String:
+		return d.scanTextOfNumber(f, s)
 	case c == 't' && f.kind == catalog.Bool:
 		s.number = 1
 		return d.scanLiteral("true")
@@ -131,10 +135,15 @@ func (d *decoder) keepNull(f *field, s *slot, raw []byte) bool {
 	if !slices.Contains(f.nulls, unsafeString(text)) {
 		return false
 	}
-	s.state = null
-	d.keptNull = true
-	d.undeclared = append(d.undeclared, member{f.prefix[4:], raw})
+	d.keepUndeclared(f, s, raw)
 	return true
+}
+
+// keepUndeclared keeps the value of a declared field as it was sent.
+func (d *decoder) keepUndeclared(f *field, s *slot, raw []byte) {
+	s.state = null
+	d.keptUndeclared = true
+	d.undeclared = append(d.undeclared, member{f.prefix[4:], raw})
 }
 
 func (d *decoder) rejectMismatch(f *field, raw []byte) {
@@ -144,9 +153,14 @@ func (d *decoder) rejectMismatch(f *field, raw []byte) {
 
 func (d *decoder) scanNumeric(f *field, s *slot) bool {
 	n, ok := d.scanNumber()
-	if !ok {
-		return false
+	if ok {
+		d.setNumeric(f, s, &n, n.raw)
 	}
+	return ok
+}
+
+// setNumeric sets an int64 or a float64. raw is the number as it was sent.
+func (d *decoder) setNumeric(f *field, s *slot, n *number, raw []byte) {
 	fits := false
 	whole := true
 	if f.kind == catalog.Float64 {
@@ -158,14 +172,13 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 		s.number, whole, fits = n.int64()
 	}
 	switch {
-	case whole && fits || d.keepNull(f, s, n.raw):
+	case whole && fits || d.keepNull(f, s, raw):
 	case !whole:
-		d.rejectMismatch(f, n.raw)
+		d.rejectMismatch(f, raw)
 	default:
-		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerptOf(n.raw)+" does not fit "+string(f.kind)+
-			d.eventType.mismatchFix(n.raw))
+		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerptOf(raw)+" does not fit "+string(f.kind)+
+			d.eventType.mismatchFix(raw))
 	}
-	return true
 }
 
 // scanDecimalText reads a decimal that was sent as a string.
@@ -180,6 +193,7 @@ func (d *decoder) scanDecimalText(f *field, s *slot) bool {
 	if n, ok := digits.scanNumber(); ok {
 		s.exact = n.canonical() // The same as if it had been sent as a number.
 	}
+	s.coerced = f.coerce && s.state == present
 	return true
 }
 

@@ -49,11 +49,12 @@ type decoder struct {
 	dataStart  int      // where data begins if it comes before the type; otherwise -1
 	fieldOrder []int    // the field that came at each place of the last event (see findField)
 	undeclared []member // fields of data
-	keptNull   bool     // one of them is a declared field whose value means null
-	extensions []member // attributes
-	decoded    []byte   // from data_base64
-	canonical  []byte   // scratch memory of the canonical form
-	unquoted   []byte   // scratch memory of an undeclared string
+	// keptUndeclared says that one of them is a declared field, whose value its column cannot hold as it was sent.
+	keptUndeclared bool
+	extensions     []member // attributes
+	decoded        []byte   // from data_base64
+	canonical      []byte   // scratch memory of the canonical form
+	unquoted       []byte   // scratch memory of an undeclared string
 }
 
 func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
@@ -115,7 +116,7 @@ func (d *decoder) reset() {
 	d.attributes = [attributeCount][]byte{}
 	d.seen = [attributeCount]bool{}
 	d.undeclared = d.undeclared[:0]
-	d.keptNull = false
+	d.keptUndeclared = false
 	d.extensions = d.extensions[:0]
 	d.row.slots = d.row.slots[:0]
 }

@@ -44,10 +44,12 @@
 // or missing. data_base64 is decoded if datacontenttype says that it is JSON. datacontenttype
 // itself is not kept, and everything else is.
 //
-// An int64 field accepts every number that is exactly whole and fits: 5, 5.0 and 5e0. A float64
-// field accepts every number that does not overflow. Minus zero becomes zero. Strings, numbers
-// and booleans are never converted into each other. A decimal field accepts a number, or a string
-// that spells one as JSON does, if its type holds exactly that number (schemas/decimal).
+// An int64 field accepts every number that is exactly whole and fits: 5, 5.0 and 5e0. A float64 field accepts every
+// number that does not overflow. Minus zero becomes zero. Strings, numbers and booleans are not converted into each
+// other, but for a field with catalog.Field.Coerce: it accepts a string that spells a number as JSON does, or a number
+// in place of a string. A number is stored as a string if readers spell it as it was sent. Another one, such as 1.50,
+// is kept as an undeclared field, with the flag 4 in _flags. A decimal field accepts a number, or a string that spells
+// one as JSON does, if its type holds exactly that number (schemas/decimal).
 //
 // A text that means null in its field (catalog.Field.Nulls) is no mismatch. If it is not of the field's type, it is
 // kept as an undeclared field, and the flag 4 in _flags says so. Fields inside of a member of data, and members with
@@ -114,6 +116,8 @@
 // 200 means that every event is durable or refused for good:
 //
 //	{"accepted":998,"rejected":[{"index":3,"id":"…","code":"unknown_type","message":"…"}],"receipt":"…"}
+//
+// The member coerced is the number of accepted events of which a value was converted. It is absent without any.
 //
 // If the log did not confirm some events, the status is 503 with the same members, and these
 // events are in rejected with log_unavailable or log_full. The client sends them again, or the

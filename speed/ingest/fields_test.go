@@ -24,7 +24,9 @@ var nullTexts = []string{"", "NA", "5", "5.0", "true", "0.5", "2001-01-01T00:00:
 // fieldsEvent generates events with members of each type inside and outside of another member.
 func fieldsEvent(t *rapid.T) string {
 	scalar := rapid.SampledFrom([]string{"5", "5.0", "5.5", "5.550", "12345.67", "-0", "1e400", "0.001", `"5.50"`,
-		`""`, `"NA"`, `"5"`, `"\u0035.0"`, `"x"`,
+		`""`, `"NA"`, `"5"`, `"\u0035.0"`, `"x"`, `"1e3"`, "1e3", `"0e99999999999"`, `"-0.0"`, "0.1234567890123456789",
+		`"05"`, `" 5"`, "5e-7",
+		"1e21", `"12345678901234567890"`, "12345678901234567890", `"5.0000000000000000000000"`,
 		"true", `"true"`, "null", `"2001-01-01T00:00:00Z"`, `"1969-01-01T00:00:00Z"`, "[5]", `"\u00e9"`, "0.5", "-1"})
 	names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{`"b"`, `"d"`, `"f"`, `"i"`, `"s"`, `"t"`, `"y y"`,
 		`"time"`,
@@ -59,6 +61,7 @@ func anyEventType(t *rapid.T, label string) *catalog.EventType {
 			}
 		}
 		f.Type = memberTypes[last]
+		f.Coerce = f.Column() != "" && (f.Type == catalog.String || f.Type.IsNumber()) && rapid.Bool().Draw(t, "coerce")
 		f.Nulls = rapid.SliceOfNDistinct(rapid.SampledFrom(nullTexts), 0, 3, rapid.ID[string]).Draw(t, "nulls")
 		e.Fields = append(e.Fields, f)
 	}

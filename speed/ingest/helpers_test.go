@@ -237,6 +237,7 @@ type response struct {
 		DeadLetter        string `json:"dead_letter"`
 	}
 	Receipt    string
+	Coerced    int
 	DeadLetter string `json:"dead_letter"` // of the whole request
 	Discovered []struct {
 		Name, View  string

@@ -21,6 +21,7 @@ type metrics struct {
 	appending  prometheus.Histogram
 	failed     *prometheus.CounterVec
 	overflowed *prometheus.CounterVec
+	coerced    *coerced
 	kept       prometheus.Counter
 	replayed   prometheus.Counter
 	dropped    [dropReasons]prometheus.Counter
@@ -54,6 +55,7 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 			"Dead letters whose events were accepted on replay, copies included."),
 		overflowed: newCounterVec("values_overflowed_total", "Values of dimensions that are counted as ~overflow, "+
 			"because a tenant sent too many different ones in a day.", "type", "field"),
+		coerced: newCoerced(),
 		discoveredTypes: newCounter("types_discovered_total",
 			"Event types that this process has declared from their first events."),
 		discoveredFields: newCounter("fields_discovered_total",
@@ -72,8 +74,8 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 		return m, nil
 	}
 	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames,
-		m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed, m.discoveredTypes, m.discoveredFields,
-		m.discoveryLimits, m.proposals,
+		m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed, m.coerced.values, m.discoveredTypes,
+		m.discoveredFields, m.discoveryLimits, m.proposals,
 		newGauge("memory_bytes", "Bytes of memory that requests hold.", nil,
 			func() int { return limit - int(memory.left.Load()) }),
 		newGauge("waiting_requests", "Requests that wait to be decoded.", nil,

@@ -148,6 +148,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 	s.queueDeadLetters(q)
 	accepted, places := q.settle(s.epochs)
 	a := newAnswer(accepted, q.rejected, places)
+	a.coerced = s.countCoerced(q)
 	a.discovered = q.discovered
 	return a
 }

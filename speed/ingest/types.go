@@ -40,6 +40,8 @@ type field struct {
 	name  string
 	kind  catalog.FieldType
 	nulls []string // texts that mean null
+	// coerce is catalog.Field.Coerce.
+	coerce bool
 	// decimal is what a decimal type is, else nil.
 	decimal *decimal.Type
 	prefix  []byte // of its value in the canonical form: length of the name, and the name
@@ -116,7 +118,7 @@ func compileType(index int, generation uint64, e *catalog.EventType) *eventType 
 	for i, f := range stored.Fields {
 		prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
 		prefix = append(prefix, f.Name...)
-		compiled := field{name: f.Name, kind: f.Type, nulls: f.Nulls, prefix: prefix}
+		compiled := field{name: f.Name, kind: f.Type, nulls: f.Nulls, coerce: f.Coerce, prefix: prefix}
 		if d, ok := f.Type.Decimal(); ok {
 			compiled.decimal = &d
 		}
