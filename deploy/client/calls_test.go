@@ -115,10 +115,12 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 func TestQueryReturnsTotals(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(200,
-		`{"rows":[{"views":3}],"totals":{"views":5},"accuracy":{"publication":7,"exact":true}}`)}}
+		`{"rows":[{"views":3}],"totals":{"views":5},"others":[{"views":2}],`+
+			`"accuracy":{"publication":7,"exact":true}}`)}}
 	var rows []struct{ Views int }
 	got, err := newClient(t, s, nil).Query(t.Context(), &query.Query{Totals: true}, &rows)
-	if err != nil || string(got.Totals) != `{"views":5}` || got.Publication != 7 || !got.Exact || rows[0].Views != 3 {
+	if err != nil || string(got.Totals) != `{"views":5}` || string(got.Others) != `[{"views":2}]` ||
+		got.Publication != 7 || !got.Exact || rows[0].Views != 3 {
 		t.Errorf("%v, %+v, %v", rows, got, err)
 	}
 }

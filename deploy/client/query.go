@@ -28,6 +28,9 @@ type Summary struct {
 	query.Accuracy
 	// Totals is a JSON object with the measures of all groups together, if the query asks for totals.
 	Totals json.RawMessage
+	// Others is a JSON array of rows without dimensions, one for each window with groups that are in no row, if the
+	// query asks for others.
+	Others json.RawMessage
 	// Next is what q.Cursor has to be for the next page of an answer in mode exact, and empty after the last one. All
 	// pages are of one publication.
 	Next string
@@ -44,12 +47,13 @@ func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (Summary, 
 	answer := struct {
 		Rows     any             `json:"rows"`
 		Totals   json.RawMessage `json:"totals"`
+		Others   json.RawMessage `json:"others"`
 		Next     string          `json:"next"`
 		Accuracy query.Accuracy  `json:"accuracy"`
 	}{Rows: rows}
 	err = c.execute(ctx, &call{method: http.MethodPost, path: "/v1/query", body: body, contentType: "application/json",
 		accept: string(JSON), policies: &c.reads, into: &answer})
-	return Summary{answer.Accuracy, answer.Totals, answer.Next}, err
+	return Summary{answer.Accuracy, answer.Totals, answer.Others, answer.Next}, err
 }
 
 // QueryResult is the answer to one of several queries, without its rows.

@@ -68,7 +68,25 @@ func readAnswer(body io.Reader) (*answerTable, error) {
 			t.rows = append(t.rows, row)
 		}
 	}
+	t.nameOthers()
 	return t, nil
+}
+
+// nameOthers replaces the last column, which says of each row whether it is one of the others, by a name in the place
+// of their first dimension.
+func (t *answerTable) nameOthers() {
+	last := len(t.header) - 1
+	if t.header[last] != "__others" {
+		return
+	}
+	dimension := 1 + t.column("time")
+	for i, row := range t.rows {
+		if row[last].text == "true" {
+			row[dimension] = answerCell{text: "(others)"}
+		}
+		t.rows[i] = row[:last]
+	}
+	t.header = t.header[:last]
 }
 
 var errQuotes = errors.New("a quotation mark is not closed, or in the middle of a cell")

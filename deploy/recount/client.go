@@ -25,7 +25,7 @@ type serverFlag struct {
 // keyFlag finds the API key, in the same way for every command. There is no flag with the key itself, because every
 // user of a machine can read the arguments of its processes.
 type keyFlag struct {
-	KeyFile string `env:"RECOUNT_KEY_FILE" help:"File with the API key; without it the key is in RECOUNT_KEY."`
+	KeyFile string `env:"RECOUNT_KEY_FILE" placeholder:"FILE" help:"Or $$${env}, or key in $$RECOUNT_KEY."`
 }
 
 // maxKey is how many bytes of a key file are read at most.

@@ -167,6 +167,10 @@ func TestClientCommands(t *testing.T) {
 			answer: answer{header: map[string]string{"Recount-Accuracy": accuracy, "Recount-Totals": `{"hits":9}`},
 				body: "hits\r\n3\r\n"}, request: "totals=true", stdout: "hits\n3\n",
 			stderr: "totals {\"hits\":9}\npublication 3, exact\n"},
+		"query v --others --mode=exact -g page,user " + day: {
+			answer: answer{header: map[string]string{"Recount-Accuracy": accuracy, "Recount-Next": "AQ"},
+				body: "page,user,hits,__others\r\n/,a,3,false\r\n,,4,true\r\n"}, request: "others=true",
+			stdout: "page      user  hits\n/         a     3\n(others)  -     4\n", stderr: "next page: --cursor=AQ\n"},
 		"query v --format=json " + day: {
 			answer: answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: `{"rows":[]}`},
 			stdout: `{"rows":[]}`},
@@ -244,12 +248,14 @@ func TestQueryParameters(t *testing.T) {
 	a := answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"}
 	request, _, _, _, stderr := ask(t, a, strings.Fields("query v -m hits,users -g page -o hits:desc -w page:in:/,/a "+
 		"-w n:ge:7 --from=2024-05-01T02:00:00+02:00 --to=2024-05-02T00:00:00Z --time-zone=Europe/Berlin "+
-		"--granularity=1d --as-of=2 --mode=exact --limit=7 --fill --totals --having=hits:gt:5 --having=users:lt:9 "+
+		"--granularity=1d --as-of=2 --mode=exact --limit=7 --fill --totals --others --cursor=AQ "+
+		"--having=hits:gt:5 --having=users:lt:9 "+
 		"-d x=hits/users,1 --derived=y=hits "+
 		"--compare=previous_year --cumulative --rolling=7d --limit-per-window=3")...)
 	for _, want := range []string{"view=v", "measures=hits,users", "group_by=page", "order_by=hits:desc",
 		"where=page:in:/,/a", "where=n:ge:7", "from=2024-05-01T02:00:00+02:00", "to=2024-05-02T00:00:00Z",
 		"time_zone=Europe/Berlin", "granularity=1d", "as_of=2", "mode=exact", "limit=7", "fill=true", "totals=true",
+		"others=true", "cursor=AQ",
 		"having=hits:gt:5", "having=users:lt:9", "derived=x=hits/users,1", "derived=y=hits",
 		"compare=previous_year", "cumulative=true", "rolling=7d", "limit_per_window=3"} {
 		if !strings.Contains(request+"&", want+"&") {

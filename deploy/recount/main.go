@@ -73,7 +73,7 @@ type cli struct {
 
 	Complete    completeCmd `cmd:"" hidden:""`
 	Version     versionCmd  `cmd:"" hidden:"" help:"Print the version."`
-	ShowVersion versionFlag `name:"version" help:"Print the version."`
+	ShowVersion versionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
 // usageError is a mistake in the command line that kong does not detect.

@@ -34,6 +34,7 @@ type queryCmd struct {
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
 	PerWindow   int          `name:"limit-per-window" placeholder:"N" help:"Maximum number of rows of each window."`
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"Which events: ${enum}."`
+	Cursor      string       `placeholder:"NEXT" help:"Page after the one that printed NEXT."`
 	AsOf        *publication `help:"Publication to read, with --mode exact."`
 	MinThrough  []string     `placeholder:"R" help:"Wait until the events of receipts are counted."`
 	MaxStale    string       `name:"max-staleness" placeholder:"AGE" help:"Oldest age of the answer, such as 10s."`
@@ -43,6 +44,7 @@ type queryCmd struct {
 	Cumulative  bool         `help:"Add up the windows before each one."`
 	Rolling     string       `placeholder:"LENGTH" help:"Trailing length of each window, such as 7d."`
 	Totals      bool         `help:"Also print the measures of all groups together."`
+	Others      bool         `help:"Also print what no row has, by window."`
 	Explain     bool         `help:"Say how it was answered, with --format json."`
 	Format      string       `default:"table" enum:"table,csv,json,ndjson" help:"Output format: ${enum}."`
 	Plot        bool         `help:"Draw the first measure: bars, or lines."`
@@ -67,6 +69,9 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 			fmt.Fprintf(std.err, "totals %s\n", answer.Totals)
 		}
 		printAccuracy(std.err, &answer.Accuracy)
+		if answer.Next != "" {
+			fmt.Fprintf(std.err, "next page: --cursor=%s\n", answer.Next)
+		}
 	}
 	return err
 }
@@ -108,7 +113,8 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill":  {strconv.FormatBool(c.Fill || c.Plot && c.Granularity != "all")},
 		"where": c.Where, "having": c.Having, "derived": c.Derived, "explain": {strconv.FormatBool(c.Explain)},
-		"totals": {strconv.FormatBool(c.Totals)}, "cumulative": {strconv.FormatBool(c.Cumulative)},
+		"totals": {strconv.FormatBool(c.Totals)}, "others": {strconv.FormatBool(c.Others)},
+		"cumulative": {strconv.FormatBool(c.Cumulative)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
 		if len(list) > 0 {
@@ -116,7 +122,7 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		}
 	}
 	for name, value := range map[string]string{"from": from, "to": to, "time_zone": c.TimeZone,
-		"compare": c.Compare, "rolling": c.Rolling,
+		"compare": c.Compare, "rolling": c.Rolling, "cursor": c.Cursor,
 		"max_staleness": c.MaxStale, "wait": c.Patience, "min_through": strings.Join(c.MinThrough, ",")} {
 		if value != "" {
 			v.Set(name, value)

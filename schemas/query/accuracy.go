@@ -64,6 +64,8 @@ type Accuracy struct {
 	OutOfRange []OutOfRange `json:"out_of_range,omitempty"`
 	// TotalsOutOfRange names the measures that are null in the totals because they do not fit their type.
 	TotalsOutOfRange []string `json:"totals_out_of_range,omitempty"`
+	// OthersOutOfRange names the values of the others that are null because they do not fit their type.
+	OthersOutOfRange []OutOfRange `json:"others_out_of_range,omitempty"`
 	// PreviousOutOfRange names the values of the earlier range that are null because they do not fit their type.
 	PreviousOutOfRange []OutOfRange `json:"previous_out_of_range,omitempty"`
 }

@@ -54,7 +54,7 @@ func (q *Query) Continue(tenant string) error {
 			q.Cursor)
 	case next.digest != digest:
 		return invalid("cursor", "it is of another query, or of another tenant; repeat the query of the page before, "+
-			"and change nothing but cursor, limit, totals, explain, min_through, max_staleness and wait")
+			"and change nothing but cursor, limit, totals, others, explain, min_through, max_staleness and wait")
 	case q.AsOf != nil && *q.AsOf != next.publication:
 		return invalid("cursor", "it is of publication %d, and as_of is %d; leave as_of out", next.publication, *q.AsOf)
 	}
@@ -95,6 +95,7 @@ func (q *Query) digest(tenant string) (uint64, error) {
 	same.Cursor = ""
 	same.Limit = 0
 	same.Totals = false
+	same.Others = false
 	same.Explain = false
 	same.AsOf = nil
 	same.MinThrough = nil

@@ -46,7 +46,8 @@ func FuzzParse(f *testing.F) {
 		`{"view":"flights","derived":[{"name":"share","expression":"n / (tails - 0.5)"},{"name":"per_second",` +
 			`"expression":"if(n > 2, n, null) / window_seconds"}],` +
 			`"having":[{"measure":"share","op":"lt","value":0.5}],` +
-			`"order_by":[{"by":"per_second","desc":true}],"totals":true,"granularity":"1h","limit_per_window":2}`,
+			`"order_by":[{"by":"per_second","desc":true}],"totals":true,"others":true,"group_by":["origin"],` +
+			`"granularity":"1h","limit_per_window":2}`,
 		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
 	} {

@@ -67,6 +67,7 @@ type Query struct {
 	Cumulative  bool        `json:"cumulative,omitempty"` // each window also has all windows before it
 	Rolling     string      `json:"rolling,omitempty"`    // each window has so long a time up to its end
 	Totals      bool        `json:"totals,omitempty"`     // also return the measures of all groups together
+	Others      bool        `json:"others,omitempty"`     // also return what is in no row, by window
 	Explain     bool        `json:"explain,omitempty"`
 	Cursor      string      `json:"cursor,omitempty"` // the member next of the page before; the first page when empty
 
@@ -374,6 +375,9 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	if err := q.orderBy(c, s); err != nil {
 		return nil, err
 	}
+	if err := q.checkOthers(s); err != nil {
+		return nil, err
+	}
 	return s, q.setWindows(s)
 }
 
@@ -456,18 +460,14 @@ func (q *Query) Bound(s *Scan, begin, end int64) (*Query, *Scan, error) {
 func (q *Query) AllGroups(s *Scan) (*Query, *Scan, error) {
 	all := &Query{View: q.View, Measures: q.Measures, Derived: q.Derived, From: q.From, To: q.To,
 		TimeZone: q.TimeZone, Where: q.Where, Limit: DefaultLimit, Mode: q.Mode, AsOf: q.AsOf}
-	scan := *s
-	scan.GroupBy = nil
-	scan.Having = nil
-	returned := s.returned(q)
-	scan.Measures = s.Measures[:returned:returned]
-	if err := all.setWindows(&scan); err != nil || s.Comparison == nil {
-		return all, &scan, err
+	scan := s.withoutGroups(q)
+	if err := all.setWindows(scan); err != nil || s.Comparison == nil {
+		return all, scan, err
 	}
 	earlier := s.Comparison.Windows
 	width := time.Duration(earlier.To-earlier.From) * time.Microsecond
 	scan.Comparison = &Comparison{Windows: window.Even(earlier.From, earlier.To, width), Places: []int32{0}}
-	return all, &scan, nil
+	return all, scan, nil
 }
 
 // widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so. It says the

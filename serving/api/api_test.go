@@ -88,6 +88,34 @@ func TestTotals(t *testing.T) {
 	}
 }
 
+// TestOthers: every format has the groups that the rows do not show, by window, and says so with a column if it is a
+// table. The parameters of GET ask for them, too.
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	asked := strings.Replace(hourly, "{", `{"others":true,"limit":1,`, 1)
+	const shown = `{"time":"2001-01-01T00:00:00Z","origin":"ORD","n":1,"tails":1}`
+	const other = `{"time":"2001-01-01T01:00:00Z","n":2,"tails":2,"live":{"n":1,"tails":1}`
+	for accept, want := range map[string]string{
+		"application/json":     `{"rows":[` + shown + `],"others":[` + other + `}],"accuracy":{`,
+		"application/x-ndjson": shown + "\n" + other + `,"__others":true}` + "\n",
+		"text/csv": "time,origin,n,tails,n__live,tails__live,tails__low,tails__high,__others\r\n" +
+			"2001-01-01T00:00:00Z,ORD,1,1,,,,,false\r\n2001-01-01T01:00:00Z,,2,2,1,1,,,true\r\n",
+	} {
+		if _, body := call(a, "POST", "/v1/query", asked, "Accept", accept); !strings.HasPrefix(body, want) {
+			t.Errorf("%s: %s", accept, body)
+		}
+	}
+	_, body := call(a, "GET", "/v1/query?view=flights&from=2001&to=2002&group_by=origin&measures=n&limit=1&others=true"+
+		"&order_by=n:desc", "")
+	if want := `{"rows":[{"origin":"ATL","n":2,"live":{"n":1}}],"others":[{"n":1}],`; !strings.HasPrefix(body, want) {
+		t.Errorf("GET: %s", body)
+	}
+	if _, body = call(a, "POST", "/v1/query", hourly); strings.Contains(body, "others") {
+		t.Errorf("others that nobody asked for: %s", body)
+	}
+}
+
 // TestProblems lists wrong requests with the status and code of their answers.
 func TestProblems(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,7 @@
 //	view, from, to, granularity, time_zone, limit, limit_per_window, cursor, mode, as_of   as in JSON, once each
 //	derived                    repeated: a number such as ratio = clicks / views (query.ParseDerived)
 //	compare, rolling           as in JSON, once each
-//	fill, totals, cumulative   true or false
+//	fill, totals, others       true or false, as cumulative is
 //	measures, group_by         names, separated by commas or repeated
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
 //	format                     of the answer; POST has it in its address, too

@@ -55,6 +55,10 @@ func TestTagChangesWithEverything(t *testing.T) {
 		values.Set(name, value)
 		add(name, a, values, "default")
 	}
+	grouped := exactly()
+	grouped.Set("group_by", "origin")
+	grouped.Set("others", "true")
+	add("others", a, grouped, "default")
 	add("tenant", a, exactly(), "rival")
 	add("compression", a, exactly(), "default", "Accept-Encoding", "gzip")
 	add("another compression", a, exactly(), "default", "Accept-Encoding", "zstd")

@@ -78,9 +78,13 @@ func (l *layers) StateAt(_ context.Context, n uint64) (*record.State, error) {
 
 type batch struct{ *layers }
 
-func (b batch) Scan(_ context.Context, _ *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+func (b batch) Scan(_ context.Context, _ *record.State, scan *query.Scan, o batchview.Options) (*query.Part, error) {
 	b.scans.Add(1)
-	return oracle.Part(scan, b.events[:b.below], oracle.Batch), nil
+	published := b.events[:b.below]
+	if o.Except != nil {
+		published = oracle.Without(scan, published, o.Except.By, o.Except.Groups)
+	}
+	return oracle.Part(scan, published, oracle.Batch), nil
 }
 
 type live struct{ *layers }

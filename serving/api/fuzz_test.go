@@ -16,6 +16,7 @@ func FuzzParameters(f *testing.F) {
 		"view=flights&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z",
 		"view=flights&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z&where=origin:in:ORD,ATL&where=delay:eq:-5" +
 			"&where=cancelled:exists:true&order_by=n:desc,time&granularity=1d&as_of=3&limit=5&fill=true&totals=true" +
+			"&others=true" +
 			"&compare=previous_year&cumulative=true",
 		"view=flights&from=2001&to=2002&granularity=1d&rolling=7d&time_zone=Europe/Berlin",
 		"view=flights&from=2001&to=2002&where=origin+in+(ORD,'it''s',%22%5Cu00e9%22)+and+" +

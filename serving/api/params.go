@@ -27,7 +27,8 @@ func invalid(field, format string, args ...any) error {
 // query: chooseFormat reads it.
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
-	"as_of": false, "fill": false, "totals": false, "explain": false, "measures": true, "derived": true,
+	"as_of": false, "fill": false, "totals": false, "others": false,
+	"explain": false, "measures": true, "derived": true,
 	"group_by": true, "order_by": true, "where": true, "having": true, "format": false,
 	"compare": false, "cumulative": false, "rolling": false, "cursor": false, "limit_per_window": false,
 	"min_through": true, "max_staleness": false, "wait": false,
@@ -46,7 +47,8 @@ func parseParameters(raw string, now time.Time) (*query.Query, error) {
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit),
 		PerWindow: p.perWindow(), Mode: query.Mode(values.Get("mode")),
-		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Explain: p.bool("explain"),
+		AsOf: p.asOf(), Fill: p.bool("fill"), Totals: p.bool("totals"), Others: p.bool("others"),
+		Explain: p.bool("explain"),
 		Compare: query.Compare(values.Get("compare")), Cumulative: p.bool("cumulative"), Rolling: values.Get("rolling"),
 		Cursor: values.Get("cursor"),
 	}

@@ -88,7 +88,7 @@ func TestOneBranchReadsAllSketches(t *testing.T) {
 	window := scan.Windows.Index(start.UnixMicro())
 	p := pinsOf(s.state(pinned).Views["flights"], scan.Windows.From, scan.Windows.To, s.catalog.Bucket)
 	for sketched, want := range map[int32]int{int32(window): 2, int32(window + 1): 3} {
-		sql := build(scan, p, []int32{sketched}, facts{}, nearSums, nil).sql
+		sql := build(scan, p, Options{Sketches: []int32{sketched}}, facts{}, nearSums, nil).sql
 		if got := strings.Count(sql, "SELECT"); got != want {
 			t.Errorf("sketches of window %d, rows in %d: got %d branches, want %d:\n%s", sketched, window, got,
 				want, sql)

@@ -97,7 +97,7 @@ func TestFactsSpareColumns(t *testing.T) {
 			compare(t, byKey(oracle.Part(scan, c.events, oracle.Batch)), byKey(got))
 			p := pinsOf(state.Views["flights"], scan.Windows.From, scan.Windows.To, s.catalog.Bucket)
 			f := views.proof(p.table(scan)).newest.Load().facts(p.versions, p.width)
-			sql := build(scan, p, nil, f, nearSums, nil).sql
+			sql := build(scan, p, Options{}, f, nearSums, nil).sql
 			for _, column := range all {
 				got := strings.Contains(sql, column)
 				if got != slices.Contains(c.reads, column) {
@@ -105,7 +105,7 @@ func TestFactsSpareColumns(t *testing.T) {
 				}
 			}
 			memory := int64(1 << 30)
-			unaided, err := views.run(t.Context(), scan, build(scan, p, nil, facts{}, nearSums, nil), &memory)
+			unaided, err := views.run(t.Context(), scan, build(scan, p, Options{}, facts{}, nearSums, nil), &memory)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -34,7 +34,7 @@ FROM numbers(200000)`, s.table, start.UnixMicro()))
 		scan.Memory = b.Open("default")
 		pins := pinsOf(state.Views["flights"], scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 		memory := c.first
-		got, err := v.run(t.Context(), scan, build(scan, pins, nil, facts{}, nearSums, nil), &memory)
+		got, err := v.run(t.Context(), scan, build(scan, pins, Options{}, facts{}, nearSums, nil), &memory)
 		var limit *LimitError
 		var tooMuch *query.TooMuchMemoryError
 		if c.ok && (err != nil || got.part.Rows() != 200_000 || memory == c.first) ||

@@ -32,9 +32,9 @@ type statement struct {
 }
 
 // build returns the statement of a scan. The pins must have at least one row.
-func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns, codes *codes) *statement {
+func build(scan *query.Scan, p *pins, opts Options, f facts, sums sumColumns, codes *codes) *statement {
 	if overlaps(scan) {
-		return buildSets(scan, p, sketches, f)
+		return buildSets(scan, p, opts.Sketches, f)
 	}
 	predicate := scan.Predicate()
 	st := &statement{countsOverflow: overflowHidesEvents(&predicate, f), codes: codes, facts: f}
@@ -43,10 +43,11 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 	inScan := st.inScan(scan, p.width, f)
 	conditions := st.clause(&predicate)
 	pinned := p.condition(f)
+	without := st.without(scan, opts.Except)
 	k := st.keysOf(scan, p.width, codes)
 	var with []span
 	if hasDistinct(scan) {
-		with = spansOf(scan.Windows, sketches)
+		with = spansOf(scan.Windows, opts.Sketches)
 	}
 	st.hasSketches = len(with) > 0
 	if st.hasSketches && f.returnStates {
@@ -54,7 +55,7 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 		st.stateBytes = f.states
 	}
 	groups := func(sketches sketchColumns, predicates ...string) string {
-		where := append([]string{pinned, inScan, conditions.holds}, predicates...)
+		where := append([]string{pinned, inScan, conditions.holds, without}, predicates...)
 		return st.groupColumns(scan, k, sketches, sums) + from + " WHERE " + all(where) + k.groupBy
 	}
 	var branches []string

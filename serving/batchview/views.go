@@ -82,6 +82,8 @@ func (v *Views) Close() { v.stop() }
 type Options struct {
 	// Sketches are the windows, ascending, whose rows get the sets of distinct measures (distinct.Set).
 	Sketches []int32
+	// Except are groups whose rows are left out. It may be nil.
+	Except *Except
 }
 
 // Scan returns the groups of the scan in the batch view that the state pins. A view without
@@ -99,6 +101,9 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	sums := nearSums
 	if view.Digest == scan.Rounded && scan.Rounded != scan.Sketched {
 		sums = roundedSums
+	}
+	if err := opts.Except.check(); err != nil {
+		return nil, err
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 	if pins.rows == 0 {
@@ -126,7 +131,7 @@ func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Sca
 			f.returnStates = f.known && f.states <= min(v.maxStates, room)
 			memory = max(memory, v.firstMemory(scan, pins, f.statesRead(scan)))
 			c, err := v.read(ctx, scan, p, &memory, func(codes *codes) *statement {
-				return build(scan, pins, opts.Sketches, f, sums, codes)
+				return build(scan, pins, opts, f, sums, codes)
 			})
 			if err != nil {
 				return c, err

@@ -33,10 +33,17 @@ func Arrow(w io.Writer, a *merge.Answer) (err error) {
 	defer b.Release()
 	out := ipc.NewWriter(w, ipc.WithSchema(schema))
 	defer func() { err = errors.Join(err, out.Close()) }()
-	for from := 0; from < a.Rows(); from += arrowRows {
-		fillArrow(b, a, from, min(from+arrowRows, a.Rows()))
-		if err := writeRecord(out, b); err != nil {
-			return fmt.Errorf("write answer: %w", err)
+	return fillBatches(b, a, func() error { return writeRecord(out, b) })
+}
+
+// fillBatches fills the builder with rows again and again, and calls write each time.
+func fillBatches(b *array.RecordBuilder, a *merge.Answer, write func() error) error {
+	for _, rows := range tables(a) {
+		for from := 0; from < rows.Rows(); from += arrowRows {
+			fillArrow(b, a, rows, from, min(from+arrowRows, rows.Rows()))
+			if err := write(); err != nil {
+				return fmt.Errorf("write answer: %w", err)
+			}
 		}
 	}
 	return nil
@@ -85,6 +92,9 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 	for _, m := range previous(a) {
 		columnTypes = append(columnTypes, types[m.Type])
 	}
+	if a.Others != nil {
+		columnTypes = append(columnTypes, arrow.FixedWidthTypes.Boolean)
+	}
 	fields := make([]arrow.Field, len(columnTypes))
 	for i, name := range Columns(a) {
 		fields[i] = arrow.Field{Name: name, Type: columnTypes[i], Nullable: true}
@@ -92,35 +102,45 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 	return fields
 }
 
-// fillArrow appends the rows [from, to) column by column.
-func fillArrow(b *array.RecordBuilder, a *merge.Answer, from, to int) {
+// fillArrow appends rows [from, to) of one of the tables of an answer, column by column.
+func fillArrow(b *array.RecordBuilder, a, rows *merge.Answer, from, to int) {
 	next := 0
 	column := func() array.Builder {
 		next++
 		return b.Field(next - 1)
 	}
-	if a.Windowed {
-		appendTimes(column().(*array.TimestampBuilder), a.Times[from:to])
+	if rows.Windowed {
+		appendTimes(column().(*array.TimestampBuilder), rows.Times[from:to])
 	}
 	for d := range a.Dims {
-		appendColumn(column(), &a.Dims[d].Column, from, to)
+		if rows == a {
+			appendColumn(column(), &a.Dims[d].Column, from, to)
+		} else {
+			column().AppendNulls(to - from)
+		}
 	}
-	for j := range a.Measures {
-		m := &a.Measures[j]
+	for j := range rows.Measures {
+		m := &rows.Measures[j]
 		appendValues(column(), &m.Value, from, to, func(int) bool { return true })
 	}
-	for j := range a.Measures {
-		m := &a.Measures[j]
+	for j := range rows.Measures {
+		m := &rows.Measures[j]
 		if !m.IsDerived() {
-			appendValues(column(), &m.Live, from, to, a.IsLive)
+			appendValues(column(), &m.Live, from, to, rows.IsLive)
 		}
 		if m.Estimated {
 			appendValues(column(), &m.Low, from, to, m.Bounded)
 			appendValues(column(), &m.High, from, to, m.Bounded)
 		}
 	}
-	for _, m := range previous(a) {
+	for _, m := range previous(rows) {
 		appendValues(column(), &m.Value, from, to, func(int) bool { return true })
+	}
+	if a.Others != nil {
+		marks := column().(*array.BooleanBuilder)
+		for range to - from {
+			marks.Append(rows == a.Others)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package encode
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"recount/schemas/catalog"
@@ -33,7 +34,22 @@ func Columns(a *merge.Answer) []string {
 	for _, m := range previous(a) {
 		names = append(names, m.Name+"__previous")
 	}
+	if a.Others != nil {
+		names = append(names, othersColumn)
+	}
 	return names
+}
+
+// othersColumn is the column that says whether a row is one of the others. It is there if the answer has any.
+const othersColumn = "__others"
+
+// tables returns the answer, and its others if the query asks for them. Both have the same columns, but the others no
+// dimensions.
+func tables(a *merge.Answer) []*merge.Answer {
+	if a.Others == nil {
+		return []*merge.Answer{a}
+	}
+	return []*merge.Answer{a, a.Others}
 }
 
 // previous returns the measures of the earlier range, if the answer has one.
@@ -46,15 +62,20 @@ func previous(a *merge.Answer) []merge.Measure {
 
 // CSV writes the answer's rows.
 func CSV(w io.Writer, a *merge.Answer) error {
-	e := &csvRow{a: a, clock: clock{zone: a.Location}}
 	buf := append([]byte(strings.Join(Columns(a), ",")), "\r\n"...)
-	for i := range a.Rows() {
-		buf = e.append(buf, i)
-		if len(buf) >= flushBytes {
-			if _, err := w.Write(buf); err != nil {
-				return fmt.Errorf("write answer: %w", err)
+	for _, rows := range tables(a) {
+		e := &csvRow{a: rows, clock: clock{zone: a.Location}, missing: strings.Repeat(",", len(a.Dims)-len(rows.Dims))}
+		if a.Others != nil {
+			e.last = strconv.FormatBool(rows == a.Others) + ","
+		}
+		for i := range rows.Rows() {
+			buf = e.append(buf, i)
+			if len(buf) >= flushBytes {
+				if _, err := w.Write(buf); err != nil {
+					return fmt.Errorf("write answer: %w", err)
+				}
+				buf = buf[:0]
 			}
-			buf = buf[:0]
 		}
 	}
 	if _, err := w.Write(buf); err != nil {
@@ -66,6 +87,8 @@ func CSV(w io.Writer, a *merge.Answer) error {
 type csvRow struct {
 	a     *merge.Answer
 	clock clock
+	// missing is in the place of dimensions that the rows lack, and last follows the measures.
+	missing, last string
 }
 
 // append appends row i. Each field is followed by a comma, and the last comma is replaced by CRLF. A null in the only
@@ -78,6 +101,7 @@ func (e *csvRow) append(dst []byte, i int) []byte {
 	for d := range e.a.Dims {
 		dst = append(e.appendDim(dst, d, i), ',')
 	}
+	dst = append(dst, e.missing...)
 	for j := range e.a.Measures {
 		m := &e.a.Measures[j]
 		dst = append(e.appendMeasure(dst, m, &m.Value, i), ',')
@@ -88,6 +112,7 @@ func (e *csvRow) append(dst []byte, i int) []byte {
 	for _, m := range previous(e.a) {
 		dst = append(e.appendMeasure(dst, &m, &m.Value, i), ',')
 	}
+	dst = append(dst, e.last...)
 	if dst = dst[:len(dst)-1]; len(dst) == begin {
 		dst = append(dst, `""`...)
 	}

@@ -67,7 +67,44 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 	if earlier != nil {
 		a.SetPrevious(scan, q, earlier)
 	}
+	if len(q.GroupBy) > 0 && rapid.Bool().Draw(t, "others") {
+		a.SetOthers(others(t, q, scan, batch, live, earlier))
+	}
 	return a
+}
+
+// others merges all groups of each window, as if none were shown.
+func others(t *rapid.T, q *query.Query, scan *query.Scan, batch, live *query.Part,
+	earlier *merge.Earlier) *merge.Answer {
+	asked, of := q.OtherGroups(scan)
+	none := &query.Part{}
+	batch = merge.Rest(of, batch, none)
+	live = merge.Rest(of, live, none)
+	a, err := merge.Merge(of, asked, batch, live, query.Accuracy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if earlier != nil {
+		before := of.Earlier()
+		a.SetPrevious(of, asked, &merge.Earlier{Scan: before, Batch: merge.Rest(before, earlier.Batch, none),
+			Live: merge.Rest(before, earlier.Live, none)})
+	}
+	return a
+}
+
+// naiveRows returns the rows of an answer and of its others, with the dimensions of the answer.
+func naiveRows(a *merge.Answer) []map[string]any {
+	rows := []map[string]any{}
+	for _, table := range tables(a) {
+		for i := range table.Rows() {
+			row := naiveRow(table, i)
+			if a.Others != nil {
+				row["__others"] = table == a.Others
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // naiveRow builds row i as a map, which no encoder does.
@@ -139,6 +176,7 @@ func TestJSONIsTheAnswer(t *testing.T) {
 		}
 		var got struct {
 			Rows     []map[string]any
+			Others   []map[string]any
 			Accuracy query.Accuracy
 		}
 		d := json.NewDecoder(bytes.NewReader(b.Bytes()))
@@ -152,6 +190,14 @@ func TestJSONIsTheAnswer(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got.Rows); diff != "" {
 			t.Fatal(diff)
+		}
+		if (a.Others != nil) != (got.Others != nil) {
+			t.Fatalf("others: %v", got.Others)
+		}
+		for i, row := range got.Others {
+			if diff := cmp.Diff(naiveRow(a.Others, i), row); diff != "" || len(got.Others) != a.Others.Rows() {
+				t.Fatalf("others have %d rows: %s", len(got.Others), diff)
+			}
 		}
 		if diff := cmp.Diff(a.Accuracy, got.Accuracy); diff != "" {
 			t.Fatal(diff)
@@ -168,8 +214,9 @@ func TestTablesAreTheAnswer(t *testing.T) {
 		if err := errors.Join(CSV(&text, a), Arrow(&stream, a), Parquet(&columns, a)); err != nil {
 			t.Fatal(err)
 		}
+		rows := naiveRows(a)
 		records, err := csv.NewReader(&text).ReadAll()
-		if err != nil || len(records) != a.Rows()+1 {
+		if err != nil || len(records) != len(rows)+1 {
 			t.Fatalf("%d records, %v", len(records), err)
 		}
 		cells := arrowCells(t, &stream)
@@ -177,9 +224,9 @@ func TestTablesAreTheAnswer(t *testing.T) {
 		if !slices.Equal(names, records[0]) {
 			t.Fatalf("parquet has the columns %v, want %v", names, records[0])
 		}
-		for i := range a.Rows() {
+		for i, row := range rows {
 			for c, name := range records[0] {
-				want := cell(naiveRow(a, i), name)
+				want := cell(row, name)
 				// encoding/csv normalizes line ends inside quotes.
 				if got := records[i+1][c]; got != strings.ReplaceAll(want, "\r\n", "\n") {
 					t.Fatalf("csv row %d, %s: got %q, want %q", i, name, got, want)
@@ -191,6 +238,35 @@ func TestTablesAreTheAnswer(t *testing.T) {
 					t.Fatalf("parquet row %d, %s: got %q, want %q", i, name, got, want)
 				}
 			}
+		}
+	})
+}
+
+// TestLinesAreTheAnswer reads NDJSON back. Lines of others are marked, and the rows have no mark.
+func TestLinesAreTheAnswer(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a := drawAnswer(t)
+		var b bytes.Buffer
+		if err := NDJSON(&b, a); err != nil {
+			t.Fatal(err)
+		}
+		d := json.NewDecoder(&b)
+		d.UseNumber()
+		for _, want := range naiveRows(a) {
+			if want["__others"] == false {
+				delete(want, "__others")
+			}
+			var got map[string]any
+			if err := d.Decode(&got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		if d.More() {
+			t.Fatal("there are more lines")
 		}
 	})
 }
@@ -219,6 +295,8 @@ func cell(row map[string]any, column string) string {
 	name, part, _ := strings.Cut(column, "__")
 	v := row[name]
 	switch part {
+	case "others":
+		v = row[column]
 	case "live":
 		live, _ := row["live"].(map[string]any)
 		v = live[name]

@@ -14,19 +14,9 @@ const flushBytes = 64 << 10
 
 // JSON writes the answer as one JSON object.
 func JSON(w io.Writer, a *merge.Answer) error {
-	e := newJSONRow(a)
-	buf := append(make([]byte, 0, flushBytes+4096), `{"rows":[`...)
-	for i := range a.Rows() {
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		buf = e.append(buf, i)
-		if len(buf) >= flushBytes {
-			if _, err := w.Write(buf); err != nil {
-				return fmt.Errorf("write answer: %w", err)
-			}
-			buf = buf[:0]
-		}
+	buf, err := appendRows(w, append(make([]byte, 0, flushBytes+4096), `{"rows":[`...), a)
+	if err != nil {
+		return err
 	}
 	accuracy, err := json.Marshal(a.Accuracy)
 	if err != nil {
@@ -35,6 +25,12 @@ func JSON(w io.Writer, a *merge.Answer) error {
 	buf = append(buf, ']')
 	if a.Totals != nil {
 		buf = append(append(buf, `,"totals":`...), Totals(a)...)
+	}
+	if a.Others != nil {
+		if buf, err = appendRows(w, append(buf, `,"others":[`...), a.Others); err != nil {
+			return err
+		}
+		buf = append(buf, ']')
 	}
 	if a.Next != "" {
 		buf = appendString(append(buf, `,"next":`...), a.Next)
@@ -55,6 +51,24 @@ func JSON(w io.Writer, a *merge.Answer) error {
 	return nil
 }
 
+// appendRows appends the rows of an answer with commas between them. It writes the buffer where that is long.
+func appendRows(w io.Writer, buf []byte, a *merge.Answer) ([]byte, error) {
+	e := newJSONRow(a)
+	for i := range a.Rows() {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = e.append(buf, i)
+		if len(buf) >= flushBytes {
+			if _, err := w.Write(buf); err != nil {
+				return nil, fmt.Errorf("write answer: %w", err)
+			}
+			buf = buf[:0]
+		}
+	}
+	return buf, nil
+}
+
 // Totals returns the totals of an answer that has them, as a row of JSON.
 func Totals(a *merge.Answer) []byte { return newJSONRow(a.Totals).append(nil, 0) }
 
@@ -66,10 +80,12 @@ type jsonRow struct {
 	dims, measures [][]byte
 	// previous appends the values of the earlier range. It is nil if the answer has none.
 	previous *jsonRow
+	// last is the end of each row.
+	last string
 }
 
 func newJSONRow(a *merge.Answer) *jsonRow {
-	e := &jsonRow{a: a, clock: clock{zone: a.Location}}
+	e := &jsonRow{a: a, clock: clock{zone: a.Location}, last: "}"}
 	for _, d := range a.Dims {
 		e.dims = append(e.dims, append(appendString(nil, d.Name), ':'))
 	}
@@ -109,7 +125,7 @@ func (e *jsonRow) append(dst []byte, i int) []byte {
 	default:
 		dst = e.previous.append(append(dst, `,"previous":`...), i)
 	}
-	return append(dst, '}')
+	return append(dst, e.last...)
 }
 
 // appendComma appends a comma unless the object, which begins at open, is still empty.

@@ -26,11 +26,8 @@ func Parquet(w io.Writer, a *merge.Answer) error {
 	defer b.Release()
 	out := parquet.NewGenericWriter[any](w, parquet.NewSchema("answer", newTable(fields)),
 		parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata("accuracy", string(accuracy)))
-	for from := 0; from < a.Rows(); from += arrowRows {
-		fillArrow(b, a, from, min(from+arrowRows, a.Rows()))
-		if err := writeRowGroup(out, b); err != nil {
-			return fmt.Errorf("write answer: %w", err)
-		}
+	if err := fillBatches(b, a, func() error { return writeRowGroup(out, b) }); err != nil {
+		return err
 	}
 	if err := out.Close(); err != nil {
 		return fmt.Errorf("write answer: %w", err)

@@ -33,6 +33,9 @@ type Answer struct {
 	Memory *query.Share
 	// Totals has the measures of all groups together, as an answer of one row. It is nil unless the query asks for it.
 	Totals *Answer
+	// Others has a row for each window with groups that are in no row of this answer: the measures of these together,
+	// without dimensions. It is nil unless the query asks for it.
+	Others *Answer
 	// Previous has the measures of the earlier range for each row, and where the answer has times, the starts of its
 	// windows. It is nil unless the query compares.
 	Previous *Answer

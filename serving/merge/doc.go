@@ -15,6 +15,11 @@
 //
 // A derived number is computed from the finished values of its row, and its bounds from theirs. It has no live value.
 //
+// # Totals and others
+//
+// Totals add up all groups, and others those of each window that are in no row. Sums, extremes and bins of both layers
+// add up exactly (Total, Rest). Sets of the speed layer are united, and the batch layer counts its own again.
+//
 // # Having
 //
 // The conditions of having keep rows by the values that the answer has for them, after fill and before

@@ -57,6 +57,24 @@ func (a *Answer) SetTotals(totals *Answer) {
 	}
 }
 
+// SetOthers adds what is in no row, which Merge has made of a scan of other groups (query.OtherGroups).
+func (a *Answer) SetOthers(others *Answer) {
+	a.Others = others
+	a.Accuracy.OthersOutOfRange = others.Accuracy.OutOfRange
+}
+
+// Groups returns the groups of the answer's rows, as a part of its scan without measures.
+func (a *Answer) Groups(scan *query.Scan) *query.Part {
+	p := &query.Part{Windows: make([]int32, a.rows)}
+	for row, t := range a.Times {
+		p.Windows[row] = int32(scan.Windows.Starting(t))
+	}
+	for d := range a.Dims {
+		p.Dims = append(p.Dims, a.Dims[d].Column)
+	}
+	return p
+}
+
 // Bytes returns the memory that Merge needs besides its parts, at most: the index of the groups, their
 // order, and the answer's columns.
 func Bytes(scan *query.Scan, q *query.Query, batch, live *query.Part) int64 {

@@ -171,6 +171,7 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 		checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
 		checkPrevious(t, scan, a, i, r, events)
 	}
+	checkOthers(t, q, scan, a, want, events, cut)
 	if q.Rolling == "" {
 		apart := *scan
 		apart.Overlap = query.Overlap{}

@@ -116,30 +116,39 @@ func checkPrevious(t *rapid.T, scan *query.Scan, a *Answer, i int, r *oracle.Row
 	if scan.Comparison == nil {
 		return
 	}
-	earlier := scan.Earlier()
 	want := &oracle.Row{Window: int(scan.Comparison.Places[r.Window]), Keys: r.Keys}
-	rows := oracle.Rows(earlier, events)
-	at := slices.IndexFunc(rows, want.Same)
-	if missing := at < 0; a.Previous.Missing[i] != missing {
+	rows := oracle.Rows(scan.Earlier(), events)
+	var earlier *oracle.Row
+	if at := slices.IndexFunc(rows, want.Same); at >= 0 {
+		earlier = rows[at]
+	}
+	checkPreviousRow(t, scan, a, i, r, earlier)
+}
+
+// checkPreviousRow compares the earlier values of a row with those of a naive one, which is nil if there are none.
+func checkPreviousRow(t *rapid.T, scan *query.Scan, a *Answer, i int, r, want *oracle.Row) {
+	earlier := scan.Earlier()
+	if missing := want == nil; a.Previous.Missing[i] != missing {
 		t.Fatalf("row %d: earlier values are missing: %t, want %t", i, a.Previous.Missing[i], missing)
 	}
 	for j := range a.Measures {
 		m := &a.Previous.Measures[j]
 		var truth any
-		if at >= 0 {
-			truth = rows[at].Value(earlier, m.Name)
+		if want != nil {
+			truth = want.Value(earlier, m.Name)
 		}
 		if got := anyValue(&m.Value, i); got != truth {
 			t.Fatalf("row %d: earlier %s is %v, want %v", i, m.Name, got, truth)
 		}
-		if at >= 0 && m.Bounded(i) && !isWithin(m, i, truth) {
+		if want != nil && m.Bounded(i) && !isWithin(m, i, truth) {
 			t.Fatalf("row %d: earlier %s is %v, out of its bounds", i, m.Name, truth)
 		}
-		if at >= 0 && m.Kind == catalog.Quantile {
-			checkQuantile(t, rows[at], scan.Measures[j], m, i)
+		if want != nil && m.Kind == catalog.Quantile {
+			checkQuantile(t, want, scan.Measures[j], m, i)
 		}
 	}
-	if a.Windowed && at >= 0 && a.Previous.Times[i] != earlier.Windows.Start(want.Window) {
+	place := int(scan.Comparison.Places[r.Window])
+	if a.Windowed && want != nil && a.Previous.Times[i] != earlier.Windows.Start(place) {
 		t.Fatalf("row %d: the earlier window starts at %d", i, a.Previous.Times[i])
 	}
 }

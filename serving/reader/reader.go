@@ -344,39 +344,6 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 	return nil, err
 }
 
-// addTotals adds the measures of all groups together to an answer. They are those of the parts that the answer was
-// merged from, except that exact distinct counts of groups cannot be united: the batch layer is asked for them again.
-func (r *Reader) addTotals(ctx context.Context, a *merge.Answer, q *query.Query, scan *query.Scan, state *record.State,
-	read *ranges) error {
-	all, totals, err := q.AllGroups(scan)
-	if err != nil {
-		return err
-	}
-	total := func(l *rangeParts, of *query.Scan) (*rangeParts, error) {
-		live := merge.Total(of, l.live)
-		if !of.HasDistinct() {
-			return &rangeParts{of, merge.Total(of, l.batch), live}, nil
-		}
-		batch, err := r.batch(ctx, all, of, state, live, nil)
-		return &rangeParts{of, batch, live}, err
-	}
-	later, err := total(read.later, totals)
-	if err != nil {
-		return err
-	}
-	var earlier *rangeParts
-	if read.earlier != nil {
-		if earlier, err = total(read.earlier, totals.Earlier()); err != nil {
-			return err
-		}
-	}
-	answer, err := mergeRanges(all, later, earlier, query.Accuracy{})
-	if err == nil {
-		a.SetTotals(answer)
-	}
-	return err
-}
-
 // SketchWindows returns the windows in which the speed layer has values of distinct measures.
 func SketchWindows(scan *query.Scan, live *query.Part) []int32 {
 	var out []int32

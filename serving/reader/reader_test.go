@@ -50,6 +50,7 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 			q.AsOf = &n
 		}
 		w.chooseOverTime(q)
+		w.chooseOthers(q)
 		minimum := w.minThrough()
 		if !w.noMinThrough {
 			q.MinThrough = minimum
@@ -122,6 +123,9 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 	}
 	events := w.events(from, a.Accuracy.Through)
 	rows := withEarlierGroups(scan, oracle.Rows(scan, events), events)
+	if q.Others {
+		return checkOthers(q, scan, a, rows, events)
+	}
 	if a.Rows() != len(rows) {
 		return fmt.Errorf("%d rows, want %d", a.Rows(), len(rows))
 	}

@@ -230,6 +230,11 @@ func (a *attempt) finish(ctx context.Context, i *inquiry) error {
 			return err
 		}
 	}
+	if i.query.Others {
+		if err := r.addOthers(ctx, answer, i.query, i.scan, a.state, read); err != nil {
+			return err
+		}
+	}
 	i.result.Answer = answer
 	return r.explain(ctx, answer, i.scan, a.state, i.explanation)
 }

@@ -164,13 +164,17 @@ type (
 )
 
 func (b batchLayer) Scan(_ context.Context, s *record.State, scan *query.Scan,
-	_ batchview.Options) (*query.Part, error) {
+	opts batchview.Options) (*query.Part, error) {
 	b.step()
 	if b.rng.IntN(30) == 0 {
 		return nil, errors.New("connection reset")
 	}
 	if s.N >= b.oldest {
-		return oracle.Part(scan, b.events([]uint64{1, 1}, sequences(s.H)), oracle.Batch), nil
+		events := b.events([]uint64{1, 1}, sequences(s.H))
+		if opts.Except != nil {
+			events = oracle.Without(scan, events, opts.Except.By, opts.Except.Groups)
+		}
+		return oracle.Part(scan, events, oracle.Batch), nil
 	}
 	if b.noGuard {
 		return oracle.Part(scan, nil, oracle.Batch), nil
