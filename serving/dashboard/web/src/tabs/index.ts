@@ -1,6 +1,7 @@
 // A tab is one file of this folder, and is shown when it is listed here.
 import type { ComponentType } from "preact";
 import { Now } from "./now";
+import { Pipeline } from "./pipeline";
 
 export interface Tab {
   /** name is what the URL says after #. */
@@ -9,4 +10,7 @@ export interface Tab {
   View: ComponentType;
 }
 
-export const tabs: readonly Tab[] = [{ name: "now", title: "Now", View: Now }];
+export const tabs: readonly Tab[] = [
+  { name: "now", title: "Now", View: Now },
+  { name: "pipeline", title: "Pipeline", View: Pipeline },
+];
