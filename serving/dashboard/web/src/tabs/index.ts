@@ -1,5 +1,6 @@
 // A tab is one file of this folder, and is shown when it is listed here.
 import type { ComponentType } from "preact";
+import { Event } from "./event";
 import { Now } from "./now";
 import { Pipeline } from "./pipeline";
 
@@ -12,5 +13,6 @@ export interface Tab {
 
 export const tabs: readonly Tab[] = [
   { name: "now", title: "Now", View: Now },
+  { name: "event", title: "Event", View: Event },
   { name: "pipeline", title: "Pipeline", View: Pipeline },
 ];

@@ -1,6 +1,7 @@
 // Pipeline: how far each stage is, the jobs, and the publications.
 import { AskFirst, NotHere, useAct } from "../act";
 import { call, type Schemas, send } from "../api";
+import { clock } from "../clock";
 import { Card, type Column, Empty, Page, Table, Tile } from "../components";
 import { formatAge, formatCount, formatSeconds } from "../format";
 import { useLoad } from "../load";
@@ -271,14 +272,6 @@ function took(run: Run): string {
   if (!run.end) return "–";
   const millis = Date.parse(run.end) - Date.parse(run.start);
   return millis < 10_000 ? `${formatCount(millis)} ms` : formatSeconds(millis / 1000);
-}
-
-/** clock writes a time of today as a time of day, and others with their day. */
-function clock(time: string): string {
-  const date = new Date(time);
-  const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
-  const isToday = date.toDateString() === new Date().toDateString();
-  return `${isToday ? "" : `${day} `}${date.toLocaleTimeString("en-GB")}`;
 }
 
 function Publications(props: { list: Schemas["Publication"][]; reload: () => void }) {
