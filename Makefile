@@ -1,4 +1,4 @@
-# Everything here needs Go, Node with npm, and make; readers needs Python 3.11 with venv, too, and alerts apt-get.
+# Everything here needs Go, Node with npm, and make; readers needs Python 3.11 with venv, too, alerts and streams apt-get.
 
 GO      ?= go
 NPM_DIR := deploy/embedded/npm
@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup web browser build demo test race lint vuln bench growth dist fuzz sim rules proof alerts readers torture generators clean
+.PHONY: help setup web browser build demo test race lint vuln bench growth dist fuzz sim rules proof alerts streams readers torture generators clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -119,6 +119,17 @@ bin/promtool:
 	cd bin/prometheus && apt-get download prometheus && dpkg-deb -x prometheus_*.deb .
 	mv bin/prometheus/usr/bin/promtool $@
 	rm -r bin/prometheus
+
+bin/nginx:
+	@command -v apt-get dpkg-deb >/dev/null || \
+		{ echo 'make streams needs NGINX: put it at bin/nginx'; exit 1; }
+	mkdir -p bin/nginx-package
+	cd bin/nginx-package && apt-get download nginx && dpkg-deb -x nginx_*.deb .
+	mv bin/nginx-package/usr/sbin/nginx $@
+	rm -r bin/nginx-package
+
+streams: setup bin/nginx ## Send server-sent events through NGINX.
+	RECOUNT_NGINX=$(abspath bin/nginx) $(GO) test ./deploy/proof/e2e -run TestStreamBehindNGINX -count=1 -v
 
 alerts: bin/promtool ## Check the rules and the dashboards with promtool, and run the unit tests of the rules.
 	RECOUNT_PROMTOOL=$(abspath bin/promtool) $(GO) test ./deploy/prometheus ./deploy/grafana -count=1 -v

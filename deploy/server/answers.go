@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 
 	"recount/schemas/failpoint"
 	"recount/serving/api"
@@ -17,6 +18,9 @@ func (s *Server) openAPI(ctx context.Context) error {
 	}
 	ac := s.cfg.Query
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
+	// Streams leave connections for all other requests.
+	connections := affordable(s.cfg.HTTP, slog.New(slog.DiscardHandler)).MaxConnections
+	ac.Stream.Readers = min(ac.Stream.Readers, max(1, connections/2))
 	rc := reader.Config{Catalog: s.generations, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
 		Definition: s.publisher.Definition, Objects: s.objectsOf,
 		CacheBytes: ac.Cache,
@@ -36,7 +40,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 	}
 	parts := api.Parts{
 		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
-		Changes:      answers,
+		Changes: answers, Authenticate: s.authenticate(),
 		Declarations: s.declarations(),
 		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(rc.Memory),
 		MinThrough: s.setMinThrough,

@@ -154,12 +154,17 @@ type door struct {
 	server   *http.Server
 }
 
+// authenticate returns the function that tells who sends a request.
+func (s *Server) authenticate() keys.Authenticate {
+	if s.keys != nil {
+		return s.keys.Authenticate
+	}
+	return keys.Loopback
+}
+
 // listen mounts the handlers of the roles and opens the addresses.
 func (s *Server) listen(context.Context) error {
-	authenticate := keys.Authenticate(keys.Loopback)
-	if s.keys != nil {
-		authenticate = s.keys.Authenticate
-	}
+	authenticate := s.authenticate()
 	if s.cfg.HTTP.AccessLog > 0 {
 		authenticate = noteTenants(authenticate)
 	}
@@ -248,6 +253,9 @@ func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error 
 		return err
 	}
 	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.logger), registry)
+	if s.api != nil {
+		d.server.RegisterOnShutdown(s.api.EndStreams) // The drain waits for requests, and a stream has no end.
+	}
 	s.doors = append(s.doors, d)
 	return nil
 }

@@ -51,6 +51,7 @@ var routes = map[string]route{
 	"/v1/events":  {needs: access.Ingest | access.Collects, reads: access.Query, on: publicly},
 	"/v1/query":   {needs: access.Query, on: publicly},
 	"/v1/queries": {needs: access.Query, on: publicly},
+	"/v1/stream":  {needs: access.Query, on: publicly},
 	"/v1/changes": {needs: access.Query, on: publicly},
 	"/v1/sql":     {needs: access.Query, on: publicly},
 

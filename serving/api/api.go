@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"recount/schemas/access"
 	"recount/schemas/catalog"
 	"recount/schemas/openapi"
 	"recount/schemas/query"
@@ -18,6 +19,7 @@ import (
 	"recount/schemas/setting"
 	"recount/serving/merge"
 	"recount/serving/reader"
+	"recount/serving/stream"
 )
 
 // Answerer answers queries. *reader.Reader implements it.
@@ -28,6 +30,8 @@ type Answerer interface {
 	// Identity names all that an answer is a function of (merge.Answer), without answering.
 	Identity(ctx context.Context, q *query.Query, tenant string) (string, error)
 	AnswerAll(ctx context.Context, queries []*query.Query, tenant string) (*reader.Answers, error)
+	// Standing names what an answer is a function of now, without answering, or is empty.
+	Standing(ctx context.Context, q *query.Query, tenant string) (string, error)
 }
 
 // Publications gives the publications to show and to pin.
@@ -66,6 +70,8 @@ type Config struct {
 	Timeout time.Duration
 	// Fair says that there are several tenants. No tenant may then have all places.
 	Fair bool
+	// Stream bounds streams.
+	Stream stream.Config
 }
 
 // perProcessor is how many queries run at once for each processor. Most of them wait for ClickHouse.
@@ -80,7 +86,7 @@ const (
 func DefaultConfig() Config {
 	concurrent := min(perProcessor*runtime.NumCPU(), maxByDefault)
 	return Config{MaxConcurrent: concurrent, MaxQueued: concurrent, Memory: 2 << 30, MaxHeld: 64 << 20,
-		Timeout: query.DefaultTimeout}
+		Timeout: query.DefaultTimeout, Stream: stream.DefaultConfig()}
 }
 
 // Budget returns the memory of all queries. A query waits for memory for less than its time, so that the
@@ -91,7 +97,7 @@ func (c Config) Budget() *query.Budget {
 
 // Settings lists what an operator may set.
 func (c *Config) Settings() []setting.Setting {
-	return []setting.Setting{
+	return append([]setting.Setting{
 		setting.Duration("query.timeout", setting.AtLeast(time.Second), "Longest time of one query.", &c.Timeout),
 		setting.Count("query.concurrent", "queries", setting.AtLeast(1), "Queries that run at once; as many again "+
 			"may wait.", &c.MaxConcurrent, &c.MaxQueued).
@@ -101,7 +107,7 @@ func (c *Config) Settings() []setting.Setting {
 		setting.Size("query.cache", setting.AtLeast(0).OrZero("no cache"), "Memory, beside query.memory, for what "+
 			"ClickHouse has answered of a publication; the same question is then answered without ClickHouse, also "+
 			"when its rows were lost meanwhile.", &c.Cache),
-	}
+	}, c.Stream.Settings()...)
 }
 
 // Validate returns an error for each field that is wrong, joined. It says what to write instead.
@@ -149,6 +155,9 @@ type Parts struct {
 	NeedsRestart func() error
 	// Version is that of the program.
 	Version string
+	// Authenticate returns who sends a request now. A stream asks again and again, and ends when the key of its request
+	// is no longer valid. If it is nil, streams do not ask.
+	Authenticate func(*http.Request) (access.Principal, error)
 	// Cap returns the cap of a dimension, or nil if it has none or none is known. It may be nil.
 	Cap func(tenant, event, dimension string) *openapi.Cap
 	// Now may be nil, which means time.Now. Times such as today are those of Now.
@@ -165,6 +174,7 @@ type API struct {
 	parts Parts
 	gate  *gate
 	lobby *lobby
+	hub   *stream.Hub
 	// large has a token for each large body that is being read or parsed.
 	large   chan struct{}
 	codings []*coding
@@ -190,9 +200,12 @@ func New(cfg Config, p Parts) (*API, error) {
 	a := &API{cfg: cfg, parts: p, gate: g, large: make(chan struct{}, cfg.MaxConcurrent),
 		codings: newCodings(), lobby: newLobby(cfg.Fair)}
 	a.metrics = newMetrics(p.Registerer, g, a.lobby)
+	cfg.Stream.Fair = cfg.Fair
+	a.hub = stream.New(cfg.Stream, p.Registerer)
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
 		{"/v1/queries", map[string]handler{http.MethodPost: a.postQueries}},
+		{"/v1/stream", map[string]handler{http.MethodGet: a.getStream}},
 		{"/v1/changes", map[string]handler{http.MethodGet: a.getChanges}},
 		{"/v1/sql", map[string]handler{http.MethodPost: a.postSQL}},
 		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},

@@ -123,6 +123,7 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(a.EndStreams)
 	return a
 }
 
@@ -208,6 +209,8 @@ func (f answerFunc) Answer(ctx context.Context, _ *query.Query, _ string) (*merg
 }
 
 func (f answerFunc) Identity(context.Context, *query.Query, string) (string, error) { return "", nil }
+
+func (f answerFunc) Standing(context.Context, *query.Query, string) (string, error) { return "", nil }
 
 func (f answerFunc) AnswerAll(ctx context.Context, queries []*query.Query, _ string) (*reader.Answers, error) {
 	answers := &reader.Answers{}

@@ -134,12 +134,18 @@ func TestDocumentHasTheParameters(t *testing.T) {
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(changesParameters)), ofChanges); diff != "" {
 		t.Errorf("changes: %s", diff)
 	}
+	ofStream := slices.Sorted(maps.Keys(streamParameters))
+	if diff := cmp.Diff(ofStream, slices.DeleteFunc(documentedParameters(t, "/v1/stream"), isHeader)); diff != "" {
+		t.Errorf("stream: %s", diff)
+	}
 	inBody, _ := fields(reflect.TypeOf(query.Query{}))
 	got = slices.DeleteFunc(got, func(name string) bool { return name == "format" }) // It is in the address of POST.
 	if diff := cmp.Diff(inBody, got); diff != "" {
 		t.Errorf("GET and POST differ: %s", diff)
 	}
 }
+
+func isHeader(name string) bool { return name == "Last-Event-ID" }
 
 // documentedParameters returns the names of the parameters of a GET, sorted.
 func documentedParameters(t *testing.T, path string) (names []string) {

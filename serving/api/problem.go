@@ -14,6 +14,7 @@ import (
 	"recount/serving/merge"
 	"recount/serving/reader"
 	"recount/serving/sql"
+	"recount/serving/stream"
 )
 
 // errNoPrincipal refuses a request whose context has no principal.
@@ -81,6 +82,7 @@ var layerErrors = []struct {
 	{ErrCatalog, http.StatusServiceUnavailable, problem.CatalogUnavailable, time.Second},
 	{errBusy, http.StatusTooManyRequests, problem.TooManyQueries, time.Second},
 	{sql.ErrBusy, http.StatusTooManyRequests, problem.TooManyQueries, 2 * time.Second},
+	{stream.ErrClosed, http.StatusServiceUnavailable, problem.ShuttingDown, time.Second},
 	{query.ErrMemoryBusy, http.StatusTooManyRequests, problem.TooManyQueries, 2 * time.Second},
 	{deadletter.ErrExpired, http.StatusGone, problem.ExpiredDeadLetter, 0},
 	{deadletter.ErrUnknown, http.StatusNotFound, problem.UnknownDeadLetter, 0},
@@ -100,6 +102,7 @@ func problemOf(err error) *problem.Problem {
 	var fill *merge.FillError
 	var tooMuch *query.TooMuchMemoryError
 	var side *reader.PublicationError
+	var full *stream.FullError
 	if p := problemOfUnmet(err); p != nil {
 		return p
 	}
@@ -114,6 +117,9 @@ func problemOf(err error) *problem.Problem {
 	case errors.As(err, &refused):
 		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidQuery, Detail: refused.Msg,
 			Field: refused.Field}
+	case errors.As(err, &full):
+		return &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.TooManyQueries,
+			Detail: full.Error() + "; try again after Retry-After", RetryAfter: 5 * time.Second}
 	case errors.As(err, &limit):
 		return problem.New(http.StatusUnprocessableEntity, problem.QueryTooLarge, limit.Reason)
 	case errors.As(err, &tooMuch):

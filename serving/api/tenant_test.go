@@ -66,6 +66,11 @@ func (a *asked) Replay(_ context.Context, tenant string, _ deadletter.Filter, _ 
 	return deadletter.Replay{}, nil
 }
 
+func (a *asked) Standing(_ context.Context, _ *query.Query, tenant string) (string, error) {
+	a.record(tenant)
+	return "", nil
+}
+
 // TestRequestsAreOfTheirTenant checks that requests are answered for the tenant of the principal,
 // whatever else they say.
 func TestRequestsAreOfTheirTenant(t *testing.T) {
@@ -82,7 +87,7 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	})
 	const day = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"
 	for _, r := range [][2]string{
-		{"GET", "/v1/query" + day}, {"POST", "/v1/query"}, {"POST", "/v1/queries"},
+		{"GET", "/v1/query" + day}, {"HEAD", "/v1/stream" + day}, {"POST", "/v1/query"}, {"POST", "/v1/queries"},
 		{"GET", "/v1/views"}, {"GET", "/v1/views/flights"}, {"GET", "/v1/dead-letters"},
 		{"GET", "/v1/dead-letters/0-1-0"}, {"POST", "/v1/dead-letters/replays"},
 		{"GET", "/v1/changes?view=flights&from_publication=16"},

@@ -97,6 +97,10 @@ func sendExample(url, text, status string) (string, error) {
 		return "", err
 	}
 	defer answer.Body.Close()
+	if answer.Header.Get("Content-Type") == "text/event-stream" {
+		first, _, err := nextEvent(bufio.NewReader(answer.Body)) // The stream has no end.
+		return first, err
+	}
 	raw, err := io.ReadAll(answer.Body)
 	if err == nil && (fmt.Sprint(answer.StatusCode) != status || strings.Contains(string(raw), "has landed;")) {
 		err = fmt.Errorf("got %s, want %s: %s", answer.Status, status, raw)
