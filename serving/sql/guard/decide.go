@@ -373,6 +373,9 @@ func (d *decider) function(n *node, visible []string) error {
 	if !allowsFunction(function) {
 		return refuse("the function %s is not allowed; those that compute with their arguments alone are", function)
 	}
+	if err := checkElements(n); err != nil {
+		return err
+	}
 	return d.sections(n, func(section string, child *node) error {
 		if section == "WINDOW" {
 			return d.expression(child, visible)

@@ -23,6 +23,7 @@ func TestNeedlesAreShort(t *testing.T) {
 		"SELECT position('a', '" + strings.Repeat("a", 300) + "')", "SELECT position(page, page) FROM visits",
 		"SELECT position('a', CAST('a' AS FixedString(1000000)))", "SELECT position('a', (SELECT " + long + "))",
 		"SELECT position('a', lower(concat('a', " + long + ")))", "SELECT position('a', CAST(" + long + " AS String))",
+		"SELECT page NOT ILIKE '%" + strings.Repeat("a", 30) + "' FROM visits",
 		"SELECT page ILIKE '" + strings.Repeat("a", 70) + "' FROM visits",
 		"SELECT multiSearchAnyCaseInsensitiveUTF8('a', ['" + strings.Repeat("a', 'a", 30) + "'])",
 		"SELECT simpleJSONHas('a', " + long + ")", "SELECT visitParamExtractRaw('a', " + long + ")",
@@ -40,6 +41,40 @@ func TestNeedlesAreShort(t *testing.T) {
 			"FROM visits",
 		"SELECT multiSearchAny(page, ['a', lower('B')]), page LIKE '%' || CAST('x', 'Nullable(String)') FROM visits",
 		"SELECT replicate(n, [1]), extractKeyValuePairs('a:1'), startsWith(page, page), now() FROM visits",
+	} {
+		if _, err := w.run(t, sql); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
+// TestSearchesInArraysAreShort looks for the values of many rows in a long array that is the same for all. One call
+// would go on for minutes after its time.
+func TestSearchesInArraysAreShort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	literal := "['" + strings.Repeat("value', '", 2000) + "']"
+	for _, sql := range []string{
+		"SELECT has(range(100000), n) FROM visits", "WITH range(100000) AS r SELECT has(r, n) FROM visits",
+		"SELECT has(r, n) FROM (SELECT range(100000) AS r, n FROM visits)",
+		"SELECT has(range(100000 + ignore(n)), n) FROM visits", "SELECT has(" + literal + ", page) FROM visits",
+		"SELECT arrayMap(x -> has(range(100000), x), range(100000))", "SELECT indexOf(range(100000), n) FROM visits",
+		"SELECT countEqual(range(100000), n) FROM visits", "SELECT arrayIntersect(range(100000), [n]) FROM visits",
+		"SELECT mapContains(mapFromArrays(range(100000), range(100000)), n) FROM visits",
+		"SELECT mapContainsValue(mapFromArrays(range(100000), range(100000)), n) FROM visits",
+		"SELECT arrayUnion([1], range(100000), [n]) FROM visits", "SELECT arrayExcept([n], range(100000)) FROM visits",
+		"SELECT arraySymmetricDifference(range(100000), [n]), arrayJaccardIndex(range(100000), [n]) FROM visits",
+	} {
+		if _, err := w.decide(t, sql); !isRefusal(err) {
+			t.Errorf("%.120s: %v, want a refusal", sql, err)
+		}
+	}
+	for _, sql := range []string{
+		"SELECT has(['/1', '/2'], assumeNotNull(page)), indexOf([1, 2, 3], n) FROM visits",
+		"SELECT has(groupArray(n), 5), has(splitByChar('/', assumeNotNull(any(page))), lower('X')) FROM visits",
+		"SELECT arrayFilter(x -> has([1, 2], x), groupArray(n)), mapContains(map('a', 1), 'a') FROM visits",
+		"SELECT arrayIntersect(groupArray(n), [1, 2], [2, 3]), has([n, 2], CAST('2', 'UInt64')) FROM visits GROUP BY n",
+		"SELECT arrayExists(x -> x = n, [n, 1]), n IN (1, 2, 3) FROM visits",
 	} {
 		if _, err := w.run(t, sql); err != nil {
 			t.Errorf("%s: %v", sql, err)
