@@ -8,10 +8,10 @@ from recount_client import AuthenticatedClient, models
 from recount_client.api.catalog import (delete_event_type, delete_view, get_catalog, get_event_type, get_view,
                                         list_event_types, list_views, put_catalog, put_event_type, put_view)
 from recount_client.api.dead_letters import get_dead_letter, list_dead_letters, replay_dead_letters
-from recount_client.api.events import explain_event, get_receipt, send_events
+from recount_client.api.events import explain_event, get_receipt, list_events, send_events
 from recount_client.api.jobs import list_jobs, run_job
 from recount_client.api.publications import get_publication, list_publications, pin_publication
-from recount_client.api.queries import query, query_by_parameters, run_sql
+from recount_client.api.queries import changes, query, query_all, query_by_parameters, run_sql
 from recount_client.api.server import health, metrics, openapi, ready
 from recount_client.api.verification import get_audit, get_scores, verify
 
@@ -114,6 +114,10 @@ def ask_exactly(c):
     check("code", refused.code, models.ErrorCode.STATEMENT_REFUSED)
     unknown = want("query", 404, query.sync_detailed(client=c, body=models.Query(view="nothing")))
     check("code", unknown.code, models.ErrorCode.UNKNOWN_VIEW)
+    both = want("queryAll", 200, query_all.sync_detailed(client=c, body=models.Queries(
+        queries=[views_of(models.QueryMode.MERGED), models.Query(view="nothing")])))
+    check("views of several", both.answers[0].rows[0]["views"], EVENTS)
+    check("code", both.answers[1].problem.code, models.ErrorCode.UNKNOWN_VIEW)
 
 
 def inspect(c):
@@ -121,6 +125,13 @@ def inspect(c):
     n = published.publications[0].n
     want("getPublication", 200, get_publication.sync_detailed(n, client=c, buckets=True))
     want("pinPublication", 200, pin_publication.sync_detailed(n, client=c))
+    changed = want("changes", 200, changes.sync_detailed(
+        client=c, view="page_views", from_publication=published.publications[-1].n, granularity="all",
+        group_by=["country"], where=[f"country:eq:{NAME}"]))
+    check("added", changed.summary.added, 1)
+    stored = want("listEvents", 200, list_events.sync_detailed(
+        client=c, type_="page.viewed", where=[f"country:eq:{NAME}"], limit=10))
+    check("source", stored.events[0].event.source, NAME)
     found = want("explainEvent", 200, explain_event.sync_detailed("1", client=c, source=NAME))
     check("status", found.events[0].status, models.ExplainedEventStatus.COUNTED)
     letters = want("listDeadLetters", 200, list_dead_letters.sync_detailed(client=c))

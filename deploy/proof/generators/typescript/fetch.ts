@@ -106,6 +106,10 @@ async function askExactly() {
   check('code', (refused.error as components['schemas']['Problem']).code, 'statement_refused')
   const unknown = await want('query', 404, client.POST('/v1/query', { body: { view: 'nothing' } }))
   check('code', (unknown.error as components['schemas']['Problem']).code, 'unknown_view')
+  const both = await want('queryAll', 200, client.POST('/v1/queries', { body: { queries: [
+    { view: 'page_views', measures: ['views'], where: [{ dimension: 'country', op: 'eq', value: name }] }, { view: 'nothing' }] } }))
+  check('views of several', both.data.answers[0].rows?.[0].views, events)
+  check('code', both.data.answers[1].problem?.code, 'unknown_view')
 }
 
 async function inspect() {
@@ -113,6 +117,13 @@ async function inspect() {
   const path = { n: data.publications[0].n }
   await want('getPublication', 200, client.GET('/v1/publications/{n}', { params: { path, query: { buckets: true } } }))
   await want('pinPublication', 200, client.PUT('/v1/publications/{n}/pin', { params: { path } }))
+  const changed = await want('changes', 200, client.GET('/v1/changes', { params: { query: { view: 'page_views',
+    from_publication: data.publications[data.publications.length - 1].n, granularity: 'all', group_by: ['country'],
+    where: [`country:eq:${name}`] } } }))
+  check('added', (changed.data as components['schemas']['Comparison']).summary.added, 1)
+  const stored = await want('listEvents', 200, client.GET('/v1/events', { params: { query: { type: 'page.viewed',
+    where: [`country:eq:${name}`], limit: 10 } } }))
+  check('source', stored.data.events[0].event.source, name)
   const found = await want('explainEvent', 200, client.GET('/v1/events/{id}', { params: { path: { id: '1' },
     query: { source: name } } }))
   check('status', found.data.events[0].status, 'counted')

@@ -102,6 +102,10 @@ async function askExactly() {
   check('code', refused.error.code, 'statement_refused')
   const unknown = await want('query', 404, api.query({ body: { view: 'nothing' } }))
   check('code', unknown.error.code, 'unknown_view')
+  const both = await want('queryAll', 200, api.queryAll({ body: { queries: [
+    { view: 'page_views', measures: ['views'], where: [{ dimension: 'country', op: 'eq', value: name }] }, { view: 'nothing' }] } }))
+  check('views of several', both.data.answers[0].rows?.[0].views, events)
+  check('code', both.data.answers[1].problem?.code, 'unknown_view')
 }
 
 async function inspect() {
@@ -109,6 +113,13 @@ async function inspect() {
   const path = { n: data.publications[0].n }
   await want('getPublication', 200, api.getPublication({ path, query: { buckets: true } }))
   await want('pinPublication', 200, api.pinPublication({ path }))
+  const changed = await want('changes', 200, api.changes({ query: { view: 'page_views',
+    from_publication: data.publications[data.publications.length - 1].n, granularity: 'all', group_by: ['country'],
+    where: [`country:eq:${name}`] } }))
+  check('added', (changed.data as api.Comparison).summary.added, 1)
+  const stored = await want('listEvents', 200, api.listEvents({ query: { type: 'page.viewed',
+    where: [`country:eq:${name}`], limit: 10 } }))
+  check('source', stored.data.events[0].event.source, name)
   const found = await want('explainEvent', 200, api.explainEvent({ path: { id: '1' }, query: { source: name } }))
   check('status', found.data.events[0].status, 'counted')
   const letters = await want('listDeadLetters', 200, api.listDeadLetters())

@@ -160,6 +160,10 @@ func askExactly(ctx context.Context, c *api.ClientWithResponses) {
 	check("code", refused.ApplicationproblemJSON400.Code, "statement_refused")
 	unknown := want[*api.QueryResponse]("query", 404)(c.QueryWithResponse(ctx, nil, api.Query{View: "nothing"}))
 	check("code", unknown.ApplicationproblemJSON404.Code, "unknown_view")
+	both := want[*api.QueryAllResponse]("queryAll", 200)(c.QueryAllWithResponse(ctx,
+		api.Queries{Queries: []api.Query{viewsOf(nil), {View: "nothing"}}}))
+	check("views of several", (*both.JSON200.Answers[0].Rows)[0].AdditionalProperties["views"], events)
+	check("code", both.JSON200.Answers[1].Problem.Code, "unknown_view")
 }
 
 func inspect(ctx context.Context, c *api.ClientWithResponses) {
@@ -167,6 +171,14 @@ func inspect(ctx context.Context, c *api.ClientWithResponses) {
 	n := all.JSON200.Publications[0].N
 	want[*api.GetPublicationResponse]("getPublication", 200)(c.GetPublicationWithResponse(ctx, n, nil))
 	want[*api.PinPublicationResponse]("pinPublication", 200)(c.PinPublicationWithResponse(ctx, n))
+	first := all.JSON200.Publications[len(all.JSON200.Publications)-1].N
+	changed := want[*api.ChangesResponse]("changes", 200)(c.ChangesWithResponse(ctx, &api.ChangesParams{
+		View: "page_views", FromPublication: first, Granularity: pointer("all"), GroupBy: &[]string{"country"},
+		Where: &[]string{"country:eq:" + name}}))
+	check("added", changed.JSON200.Summary.Added, 1)
+	stored := want[*api.ListEventsResponse]("listEvents", 200)(c.ListEventsWithResponse(ctx, &api.ListEventsParams{
+		Type: "page.viewed", Where: &[]string{"country:eq:" + name}, Limit: pointer(10)}))
+	check("source", *stored.JSON200.Events[0].Event.Source, name)
 	found := want[*api.ExplainEventResponse]("explainEvent", 200)(c.ExplainEventWithResponse(ctx, "1",
 		&api.ExplainEventParams{Source: pointer(name)}))
 	check("status", found.JSON200.Events[0].Status, "counted")

@@ -176,6 +176,10 @@ func askExactly(ctx context.Context, c *api.Client) {
 	unknown := want[*api.QueryNotFound, api.QueryRes]("query", 404)(c.Query(ctx, &api.Query{View: "nothing"},
 		api.QueryParams{}))
 	check("code", unknown.Code, "unknown_view")
+	both := want[*api.Answers, api.QueryAllRes]("queryAll", 200)(c.QueryAll(ctx,
+		&api.Queries{Queries: []api.Query{*viewsOf(api.QueryModeMerged), {View: "nothing"}}}))
+	check("views of several", both.Answers[0].Rows[0].AdditionalProps["views"], events)
+	check("code", both.Answers[1].Problem.Value.Code, "unknown_view")
 }
 
 func inspect(ctx context.Context, c *api.Client) {
@@ -185,6 +189,13 @@ func inspect(ctx context.Context, c *api.Client) {
 		api.GetPublicationParams{N: n}))
 	want[*api.Publication, api.PinPublicationRes]("pinPublication", 200)(c.PinPublication(ctx,
 		api.PinPublicationParams{N: n}))
+	changed := want[*api.ComparisonHeaders, api.ChangesRes]("changes", 200)(c.Changes(ctx, api.ChangesParams{
+		View: "page_views", FromPublication: all.Publications[len(all.Publications)-1].N,
+		Granularity: api.NewOptString("all"), GroupBy: []string{"country"}, Where: []string{"country:eq:" + name}}))
+	check("added", changed.Response.Summary.Added, 1)
+	stored := want[*api.EventPage, api.ListEventsRes]("listEvents", 200)(c.ListEvents(ctx, api.ListEventsParams{
+		Type: "page.viewed", Where: []string{"country:eq:" + name}, Limit: api.NewOptInt(10)}))
+	check("source", stored.Events[0].Event.Source.Value, name)
 	found := want[*api.Explanation, api.ExplainEventRes]("explainEvent", 200)(c.ExplainEvent(ctx,
 		api.ExplainEventParams{ID: "1", Source: api.NewOptString(name)}))
 	check("status", found.Events[0].Status, "counted")

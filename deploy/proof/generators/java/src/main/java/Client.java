@@ -153,6 +153,12 @@ public final class Client {
     refused("runSQL", 400, "statement_refused",
         () -> queries.runSQLWithHttpInfo(new Statement().query("DROP TABLE page_views")));
     refused("query", 404, "unknown_view", () -> queries.queryWithHttpInfo(new Query().view("nothing"), null));
+    Query views = new Query().view("page_views").measures(List.of("views"))
+        .addWhereItem(new Condition().dimension("country").op(Condition.OpEnum.EQ).value(NAME));
+    Answers both = want("queryAll", 200, () -> queries.queryAllWithHttpInfo(
+        new Queries().queries(List.of(views, new Query().view("nothing")))));
+    checkNumber("views of several", both.getAnswers().get(0).getRows().get(0).getAdditionalProperty("views"), EVENTS);
+    check("code", both.getAnswers().get(1).getProblem().getCode(), "unknown_view");
   }
 
   private void inspect() throws ApiException {
@@ -160,6 +166,14 @@ public final class Client {
     long n = all.getPublications().get(0).getN();
     want("getPublication", 200, () -> publications.getPublicationWithHttpInfo(n, true, null));
     want("pinPublication", 200, () -> publications.pinPublicationWithHttpInfo(n));
+    long first = all.getPublications().get(all.getPublications().size() - 1).getN();
+    List<String> own = List.of("country:eq:" + NAME);
+    Comparison changed = want("changes", 200, () -> queries.changesWithHttpInfo("page_views", first, null, null, null,
+        null, "all", null, List.of("country"), own, null, null));
+    check("added", changed.getSummary().getAdded(), 1);
+    EventPage stored = want("listEvents", 200, () -> events.listEventsWithHttpInfo("page.viewed", null, null, own, 10,
+        null));
+    check("source", stored.getEvents().get(0).getEvent().getSource(), NAME);
     Explanation found = want("explainEvent", 200, () -> events.explainEventWithHttpInfo("1", NAME, null));
     check("status", found.getEvents().get(0).getStatus(), ExplainedEvent.StatusEnum.COUNTED);
     DeadLetters letters = want("listDeadLetters", 200, () -> deadLetters.listDeadLettersWithHttpInfo(null, null, null,
