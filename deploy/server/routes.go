@@ -13,6 +13,7 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/problem"
 	"recount/serving/dashboard"
+	"recount/speed/collect"
 )
 
 // metricsAtOnce bounds how many requests gather metrics at the same time; others get 503.
@@ -47,8 +48,12 @@ var routes = map[string]route{
 	"/healthz":      {},
 	"/readyz":       {},
 	"/openapi.json": {},
+	"/recount.js":   {on: publicly},
 
-	"/v1/events":  {needs: access.Ingest | access.Collects, reads: access.Query, on: publicly},
+	"/v1/events": {needs: access.Ingest | access.Collects, reads: access.Query, on: publicly},
+	// No key of another scope may use the image, so that a page cannot count with what its user may do.
+	"/v1/pixel.gif": {needs: access.Collects, on: publicly},
+
 	"/v1/query":   {needs: access.Query, on: publicly},
 	"/v1/queries": {needs: access.Query, on: publicly},
 	"/v1/stream":  {needs: access.Query, on: publicly},
@@ -90,6 +95,10 @@ func (s *Server) handlers() (map[string]http.Handler, error) {
 			return nil, err
 		}
 		out["/"] = page
+	}
+	if s.ingest != nil {
+		out["/v1/pixel.gif"] = s.ingest.Pixel()
+		out["/recount.js"] = collect.Handler()
 	}
 	out["/v1/events"] = s.agreeToWebhooks(out["/v1/events"])
 	if s.scheduler != nil {
