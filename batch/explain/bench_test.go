@@ -84,7 +84,11 @@ func explainOnce(b *testing.B, store *lake.Store, records record.CommitLog, chai
 		}
 		return f, err
 	}
-	got, err := New(cfg).Explain(b.Context(), Question{Tenant: "a", Source: "shop", ID: fmt.Sprint(benchRows / 2)})
+	s, err := New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	got, err := s.Explain(b.Context(), Question{Tenant: "a", Source: "shop", ID: fmt.Sprint(benchRows / 2)})
 	if err != nil || got.Search.Rows != benchRows || !footers && len(got.Events) != 1 {
 		b.Fatalf("%+v, %v", got, err)
 	}

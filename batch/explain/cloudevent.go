@@ -16,7 +16,7 @@ import (
 )
 
 // cloudEvent is an event in the structured mode of CloudEvents. Data has everything that is stored of it: declared
-// fields in the types that they had when the event came, and what nobody had declared.
+// fields in the types that they had when the event came, and what nobody had declared. It is always there.
 type cloudEvent map[string]json.RawMessage
 
 // size is how many bytes the event has, about.
@@ -70,6 +70,9 @@ func eventAt(c eventbatch.Columns, row int) (cloudEvent, error) {
 		out["subject"] = quoted(textOf(subject, row))
 	}
 	data := extra.Data
+	if data == nil {
+		data = map[string]json.RawMessage{} // Nothing stored tells an event without data from one with {}.
+	}
 	for i, f := range c.Rec.Schema().Fields() {
 		column := c.Rec.Column(i)
 		if isOwnColumn(f.Name) || column.IsNull(row) {
@@ -79,13 +82,7 @@ func eventAt(c eventbatch.Columns, row int) (cloudEvent, error) {
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", f.Name, err)
 		}
-		if data == nil {
-			data = map[string]json.RawMessage{}
-		}
 		data[f.Name] = raw
-	}
-	if data == nil {
-		return out, nil
 	}
 	raw, err := encodeJSON(data)
 	out["data"] = raw

@@ -40,5 +40,8 @@
 // Rejected: the order of event time. A late event would have to be put into a page that was read already. The log is
 // not in that order either, so each page would read all that has not landed.
 //
-// A page reads objects and messages within bounds (pageLimits) and may then be short, with a cursor that goes on.
+// A page reads objects and messages within bounds (pageLimits), and for half of the time that it has. It may then be
+// short or empty, with a cursor that goes on. An object is searched whole or not at all, because its rows are not in
+// the order of positions. Where not even one could be searched, the page fails, because the next one would read the
+// same.
 package explain

@@ -25,9 +25,10 @@ type pageLimits struct {
 	objects int
 	tail    int64 // bytes of messages that have not landed
 	bytes   int64 // of the events
+	whole   int64 // rows of an object that is read whole at once
 }
 
-var defaultPageLimits = pageLimits{rows: 4 << 20, objects: 256, tail: 128 << 20, bytes: 8 << 20}
+var defaultPageLimits = pageLimits{rows: 4 << 20, objects: 256, tail: 128 << 20, bytes: 8 << 20, whole: smallRows}
 
 const (
 	// listMemory is what the reading of a page needs, beside the events of the page.
@@ -50,19 +51,24 @@ func (s *Store) List(ctx context.Context, q query.EventSelection) (page *openapi
 		return nil, err
 	}
 	defer q.Memory.Shrink(listMemory)
+	began := time.Now()
+	search, isLate, done := s.pageTime(ctx)
+	defer done()
 	for range listAttempts {
-		page, err = s.list(ctx, q)
+		page, err = s.list(ctx, search, q, isLate)
 		if !errors.Is(err, position.ErrTrimmed) {
 			break
 		}
 	}
+	s.metrics.countList(endOf(search, q, page, err), time.Since(began))
 	if err != nil {
 		return nil, fmt.Errorf("list events of type %s: %w", q.Event.Name, err)
 	}
 	return page, nil
 }
 
-func (s *Store) list(ctx context.Context, q query.EventSelection) (*openapi.EventPage, error) {
+func (s *Store) list(ctx, search context.Context, q query.EventSelection,
+	isLate func() bool) (*openapi.EventPage, error) {
 	state, err := s.cfg.Newest(ctx)
 	if err != nil {
 		return nil, err
@@ -79,12 +85,13 @@ func (s *Store) list(ctx context.Context, q query.EventSelection) (*openapi.Even
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{Store: s, EventSelection: q, horizons: horizons, match: newMatcher(q.Event, q.Where)}
+	l := &listing{Store: s, EventSelection: q, horizons: horizons, match: newMatcher(q.Event, q.Where),
+		isLate: isLate}
 	defer l.release()
-	if err := l.open(ctx, chains); err != nil {
+	if err := l.open(ctx, search, chains); err != nil {
 		return nil, err
 	}
-	return l.page(ctx, state)
+	return l.page(ctx, search, state)
 }
 
 // listing is one attempt at a page.
@@ -93,11 +100,12 @@ type listing struct {
 	query.EventSelection
 	horizons record.Horizons
 	match    *matcher
-	streams  []*stream // by partition
+	isLate   func() bool // as of pageTime
+	streams  []*stream   // by partition
 }
 
 // open begins the stream of each partition, and finds the newest event of each.
-func (l *listing) open(ctx context.Context, chains []*record.Chain) error {
+func (l *listing) open(ctx, search context.Context, chains []*record.Chain) error {
 	c, err := parseCursor(l.Cursor, l.Asked, len(chains))
 	if err != nil {
 		return err
@@ -107,14 +115,14 @@ func (l *listing) open(ctx context.Context, chains []*record.Chain) error {
 		l.To = c.to
 	}
 	n := len(chains)
-	g, searchCtx := errgroup.WithContext(ctx)
+	g, search := errgroup.WithContext(search)
 	g.SetLimit(objectsAtOnce)
 	for p, chain := range chains {
 		st := &stream{listing: l, chain: chain, frontier: c.below[p], segment: len(chain.Segments),
 			rows: max(1, l.pages.rows/int64(n)), objects: max(1, l.pages.objects/n),
 			tail: max(1, l.pages.tail/int64(n))}
 		l.streams = append(l.streams, st)
-		g.Go(func() error { return st.open(searchCtx) })
+		g.Go(func() error { return st.open(ctx, search) })
 	}
 	return g.Wait()
 }
@@ -127,10 +135,10 @@ func (l *listing) release() {
 }
 
 // page merges the streams, and reads the events that it takes from them.
-func (l *listing) page(ctx context.Context, state *record.State) (*openapi.EventPage, error) {
+func (l *listing) page(ctx, search context.Context, state *record.State) (*openapi.EventPage, error) {
 	var taken []*place
 	for len(taken) < l.Limit {
-		newest, err := l.newest(ctx)
+		newest, err := l.newest(ctx, search)
 		if err != nil {
 			return nil, err
 		}
@@ -152,17 +160,26 @@ func (l *listing) page(ctx context.Context, state *record.State) (*openapi.Event
 	for _, st := range l.streams {
 		out.Missing = append(out.Missing, st.missing...)
 	}
-	out.Cursor = l.next()
+	if out.Cursor = l.next(); out.Cursor == "" {
+		return out, nil
+	}
+	if search.Err() != nil && !l.isFurther() {
+		return nil, context.DeadlineExceeded // The next page would read the same.
+	}
+	out.SearchedTo = l.searchedTo(ctx)
 	return out, nil
 }
 
 // newest returns the stream whose next event was stored last. It returns none if there are no more, or if a stream has
 // read as much as it may before it found its next event: that might be the newest, so the page ends.
-func (l *listing) newest(ctx context.Context) (newest *stream, err error) {
+func (l *listing) newest(ctx, search context.Context) (newest *stream, err error) {
 	var last time.Time
 	for _, st := range l.streams {
-		if err := st.advance(ctx); err != nil {
+		if err := st.advance(search); err != nil {
 			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		if len(st.found) == 0 && !st.isDone() {
 			return nil, nil
@@ -178,11 +195,12 @@ func (l *listing) newest(ctx context.Context) (newest *stream, err error) {
 	return newest, nil
 }
 
-// fitting returns the events for which one answer has room, at least one. The others are for the next page.
+// fitting returns the events that were read and for which one answer has room, at least one. The others are for the
+// next page.
 func (l *listing) fitting(taken []*place) []*place {
 	total := int64(0)
 	for i, x := range taken {
-		if total += x.event.size(); total <= l.pages.bytes || i == 0 {
+		if total += x.event.size(); x.isRead && (total <= l.pages.bytes || i == 0) {
 			continue
 		}
 		for _, left := range slices.Backward(taken[i:]) {
@@ -198,13 +216,8 @@ func (l *listing) next() string {
 	c := cursor{from: l.From, to: l.To}
 	done := true
 	for _, st := range l.streams {
-		if len(st.found) > 0 {
-			done = false
-			c.below = append(c.below, st.found[0].after())
-			continue
-		}
-		done = done && st.isDone()
-		c.below = append(c.below, st.frontier)
+		done = done && len(st.found) == 0 && st.isDone()
+		c.below = append(c.below, st.below())
 	}
 	if done {
 		return ""

@@ -146,7 +146,7 @@ func gotEvent(t *rapid.T, x *openapi.StoredEvent) string {
 		t.Fatal(err)
 	}
 	if e.Data == nil {
-		e.Data = map[string]any{}
+		t.Errorf("%s lacks data", raw)
 	}
 	data, _ := json.Marshal(e.Data)
 	return fmt.Sprintf("%s %s/%s %d %v %s", positionOf(x.StoredAt.Position), e.Source, e.ID, e.Time.UnixMicro(),
@@ -167,7 +167,8 @@ func TestListMatchesWhatWasSent(t *testing.T) {
 		s := w.lister()
 		s.pages = pageLimits{rows: rapid.Int64Range(1, 40).Draw(r, "rows"),
 			objects: rapid.IntRange(1, 9).Draw(r, "objects"), tail: rapid.Int64Range(1, 1<<15).Draw(r, "tail"),
-			bytes: rapid.Int64Range(1, 2000).Draw(r, "bytes")}
+			bytes: rapid.Int64Range(1, 2000).Draw(r, "bytes"),
+			whole: rapid.SampledFrom([]int64{0, smallRows}).Draw(r, "whole")}
 		q := query.EventSelection{Tenant: rapid.SampledFrom([]string{"a", "b"}).Draw(r, "tenant"),
 			Event: testCatalog().Events[rapid.SampledFrom([]string{"hit", "hit", "plain"}).Draw(r, "type")],
 			Limit: rapid.IntRange(1, 8).Draw(r, "limit"), To: math.MaxInt64, Asked: "this"}

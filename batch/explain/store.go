@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"recount/batch/exact"
@@ -41,6 +42,7 @@ type Config struct {
 	Newest func(context.Context) (*record.State, error)
 	// DeadLetters lists the dead letters of a tenant that have landed.
 	DeadLetters func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error)
+	Registerer  prometheus.Registerer // for the metrics of lists; nil for none
 }
 
 // searchesAtOnce bounds the explanations that run at the same time.
@@ -54,11 +56,18 @@ type Store struct {
 	cfg      Config
 	searches chan struct{}
 	pages    pageLimits
+	metrics  *metrics
+	pageTime pageTime
 }
 
 // New returns a store.
-func New(cfg Config) *Store {
-	return &Store{cfg: cfg, searches: make(chan struct{}, searchesAtOnce), pages: defaultPageLimits}
+func New(cfg Config) (*Store, error) {
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("new store of events: %w", err)
+	}
+	return &Store{cfg: cfg, searches: make(chan struct{}, searchesAtOnce), pages: defaultPageLimits, metrics: m,
+		pageTime: untilDeadline}, nil
 }
 
 // Question names an event of a tenant.

@@ -24,7 +24,9 @@ const (
 	smallBytes = 256 << 10
 )
 
-func isSmall(o *record.Object) bool { return o.Rows <= smallRows && o.Size <= smallBytes }
+func (s *Store) isSmall(o *record.Object) bool {
+	return o.Rows <= s.pages.whole && o.Size <= smallBytes
+}
 
 // stream is the events of one partition for a page, from the highest position down.
 type stream struct {
@@ -36,6 +38,8 @@ type stream struct {
 	message  uint64 // the next message to read, if it has not landed
 	segment  int    // of the chain: those from here on were searched
 	missing  []string
+	begin    bound     // below which the page searches
+	arrived  time.Time // when the log stored the last message that was read
 
 	rows    int64 // how many may still be read
 	objects int
@@ -48,7 +52,7 @@ type stream struct {
 }
 
 // open finds the end of the partition, and its newest event.
-func (st *stream) open(ctx context.Context) error {
+func (st *stream) open(ctx, search context.Context) error {
 	_, next, err := st.cfg.Log.Bounds(ctx, st.chain.Partition)
 	if err != nil {
 		return logError(ctx, err)
@@ -61,7 +65,16 @@ func (st *stream) open(ctx context.Context) error {
 	if st.frontier.index == 0 {
 		st.message--
 	}
-	return st.advance(ctx)
+	st.begin = st.frontier
+	return st.advance(search)
+}
+
+// below returns the bound below which the next page goes on.
+func (st *stream) below() bound {
+	if len(st.found) > 0 {
+		return st.found[0].after()
+	}
+	return st.frontier
 }
 
 func logError(ctx context.Context, err error) error {
@@ -77,14 +90,21 @@ func (st *stream) isDone() bool {
 	return st.frontier == bound{} || st.message < st.chain.Head.Seq && st.segment == 0
 }
 
-// advance searches until something is found, or until the stream has read as much as it may.
-func (st *stream) advance(ctx context.Context) error {
-	for len(st.found) == 0 && !st.isDone() && st.rows > 0 && st.objects > 0 && st.tail > 0 {
+// advance searches until something is found, or until the stream has read as much as it may, or until the context ends.
+// What a step has found that did not end is forgotten, so the next page takes it again from its begin.
+func (st *stream) advance(search context.Context) error {
+	for len(st.found) == 0 && !st.isDone() && st.rows > 0 && st.objects > 0 && st.tail > 0 && search.Err() == nil {
 		step := st.searchSegment
 		if st.message >= st.chain.Head.Seq {
 			step = st.searchMessage
 		}
-		if err := step(ctx); err != nil {
+		missing := len(st.missing)
+		err := step(search)
+		switch {
+		case err != nil && search.Err() != nil:
+			st.found = nil
+			st.missing = st.missing[:missing]
+		case err != nil:
 			return err
 		}
 	}
@@ -110,6 +130,7 @@ func (st *stream) searchMessage(ctx context.Context) error {
 	}
 	st.message--
 	st.frontier = bound{seq: seq}
+	st.arrived = stored
 	return nil
 }
 
@@ -221,8 +242,9 @@ func (st *stream) searchObject(ctx context.Context, segment *record.Commit, o *r
 		return err
 	}
 	defer f.Close()
+	st.metrics.countObject(to - from)
 	columns := st.match.columns(f, o)
-	if isSmall(o) {
+	if st.isSmall(o) {
 		columns = []string{object.AllColumns}
 	}
 	for row := from; row < to; row += keysAtOnce {
@@ -258,7 +280,7 @@ func (st *stream) searchRows(c eventbatch.Columns, segment *record.Commit, o *re
 		}
 		x := &place{bound: position, stream: st, segment: segment, object: o, row: first + int64(at),
 			time: int64(c.Time.Value(at))}
-		if isSmall(o) {
+		if st.isSmall(o) {
 			if err := x.read(c, at); err != nil {
 				return err
 			}
@@ -300,9 +322,11 @@ func (st *stream) askedTime(seq uint64) time.Time {
 	return time.Time{}
 }
 
-// readRows reads the events that were taken from objects and are not known yet, one object after another.
+// readRows reads the events that were taken from objects and are not known yet, one object after another. It begins no
+// further object when most of the time is over.
 func (l *listing) readRows(ctx context.Context, taken []*place) error {
 	byObject := map[*record.Object][]*place{}
+	var objects []*record.Object // in the order of the page
 	for _, x := range taken {
 		switch {
 		case x.isRead:
@@ -311,10 +335,17 @@ func (l *listing) readRows(ctx context.Context, taken []*place) error {
 				return fmt.Errorf("message %d: %w", x.seq, err)
 			}
 		default:
+			if byObject[x.object] == nil {
+				objects = append(objects, x.object)
+			}
 			byObject[x.object] = append(byObject[x.object], x)
 		}
 	}
-	for o, places := range byObject {
+	for i, o := range objects {
+		if i > 0 && l.isLate() {
+			break
+		}
+		places := byObject[o]
 		slices.SortFunc(places, func(a, b *place) int { return cmp.Compare(a.row, b.row) })
 		if err := l.readObject(ctx, o, places); err != nil {
 			return fmt.Errorf("read %s: %w", o.Key, err)

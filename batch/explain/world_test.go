@@ -266,7 +266,7 @@ func columnsOf(t testing.TB, events []*sent) eventbatch.Columns {
 
 // store returns a store over the world.
 func (w *world) store() *Store {
-	return New(Config{Catalog: testCatalog(), Identity: eventbatch.TenantSourceID,
+	s, err := New(Config{Catalog: testCatalog(), Identity: eventbatch.TenantSourceID,
 		Chains: func(context.Context) ([]*record.Chain, error) { return w.chains, nil },
 		Open: func(ctx context.Context, o record.Object) (exact.File, error) {
 			return object.Open(ctx, o, bytes.NewReader(w.objects[o.Key]))
@@ -281,6 +281,10 @@ func (w *world) store() *Store {
 			}
 			return page, nil
 		}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
 }
 
 // memoryLog is the log of a world.

@@ -62,6 +62,9 @@ func (c *eventsCmd) Run(ctx context.Context, std streams) error {
 		if page.Cursor == "" {
 			break
 		}
+		if len(page.Events) == 0 && !page.SearchedTo.IsZero() {
+			fmt.Fprintf(std.err, "searched what was stored after %s, going on\n", storedText(page.SearchedTo))
+		}
 		remaining -= len(page.Events)
 		v.Set("cursor", page.Cursor)
 	}

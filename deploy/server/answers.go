@@ -38,11 +38,15 @@ func (s *Server) openAPI(ctx context.Context) error {
 		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
 			scores.DefaultConfig(s.generations, s.batch, s.views).Run, s.logger, s.registry)
 	}
+	events, err := s.explanations(rc.Memory)
+	if err != nil {
+		return err
+	}
 	parts := api.Parts{
 		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
 		Changes: answers, Authenticate: s.authenticate(),
 		Declarations: s.declarations(),
-		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(rc.Memory),
+		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: events,
 		MinThrough: s.setMinThrough,
 		Now:        failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		OnRequest: s.cfg.Jobs.Recompute == "", Checks: s.checks(), NeedsRestart: s.engines.needsRestart,

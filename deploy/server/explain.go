@@ -22,15 +22,16 @@ import (
 )
 
 // explanations explains events to the API. Every process reads the lake and the log, so each role can.
-func (s *Server) explanations(memory *query.Budget) explainedEvents {
-	s.explained = explain.New(explain.Config{
+func (s *Server) explanations(memory *query.Budget) (events explainedEvents, err error) {
+	s.explained, err = explain.New(explain.Config{
 		Catalog: s.generations, Identity: s.installation.Identity, Chains: s.currentChains, Open: s.openUnverified,
 		Records: s.engines.records, Log: explainedLog{source{s.engines.log}}, Newest: s.explainedState,
 		DeadLetters: func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
 			return s.deadLetters.List(ctx, tenant, f, false)
 		},
+		Registerer: s.registry,
 	})
-	return explainedEvents{s.explained, s.installation.ID, memory}
+	return explainedEvents{s.explained, s.installation.ID, memory}, err
 }
 
 // explainedState returns the newest publication, or the error with which queries are refused too.

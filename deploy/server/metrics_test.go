@@ -98,7 +98,8 @@ func startGuarded(t *testing.T, registry Registry) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: catalog.String}}}}
+	cfg.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: catalog.String,
+		Coerce: true}}}}
 	cfg.Views = map[string]*catalog.View{"hits": {Event: "hit", Dimensions: []string{"page"},
 		Measures: []catalog.Measure{{Name: "hits", Kind: catalog.Count}}}}
 	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Registry: registry})
@@ -155,7 +156,7 @@ func lintMetrics(t *testing.T, registry prometheus.Gatherer, names map[string]bo
 func sendEvent(t *testing.T, s *Server, key string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/v1/events",
-		strings.NewReader(`{"specversion":"1.0","type":"hit","source":"/a","id":"1","data":{"page":"/"}}`))
+		strings.NewReader(`{"specversion":"1.0","type":"hit","source":"/a","id":"1","data":{"page":7}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,9 @@ import (
 type EventPage struct {
 	Events []StoredEvent `json:"events"`
 	Cursor string        `json:"cursor,omitempty"`
+	// SearchedTo says how far the pages have come: what was stored later was searched. It is absent after the last
+	// event, and where the time is not known.
+	SearchedTo time.Time `json:"searched_to,omitzero"`
 	// Publication is the newest one, 0 before the first.
 	Publication uint64 `json:"publication"`
 	// Missing names what cannot be read and is not listed.
