@@ -174,12 +174,20 @@ func mount(handlers map[string]http.Handler, authenticate keys.Authenticate, apa
 		}
 		if r.on == everywhere || r.on == publicly || r.on == byAdmins && !apart {
 			public.Handle(pattern, r.guard(authenticate, onPublic))
+		} else if r.on == byAdmins {
+			public.HandleFunc(pattern, servedApart)
 		}
 		if r.on != publicly {
 			admin.Handle(pattern, r.guard(authenticate, h))
 		}
 	}
 	return public, admin, nil
+}
+
+// servedApart answers at the public address for what is served to operators alone.
+func servedApart(w http.ResponseWriter, r *http.Request) {
+	problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound,
+		r.URL.Path+" is not served at this address; ask at the address of admin.listen"))
 }
 
 // guard asks for the scopes of the route.

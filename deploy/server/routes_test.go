@@ -112,7 +112,9 @@ func TestMountGuards(t *testing.T) {
 				switch { // "/" answers every path that an address does not have, and it is a teapot too.
 				case r.on == publicly:
 					onAdmin = http.StatusTeapot
-				case r.on == byAdmins && apart, r.on == apartOrNever:
+				case r.on == byAdmins && apart:
+					onPublic = http.StatusNotFound
+				case r.on == apartOrNever:
 					onPublic = http.StatusTeapot
 				}
 				if got := status(public, pattern); got != onPublic {
