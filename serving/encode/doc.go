@@ -7,7 +7,8 @@
 //	{"rows":[{"time":…,"origin":…,"flights":…,"live":{…},"bounds":{…}},…],"totals":{…},"others":[…],"accuracy":{…}}
 //
 // The member time is RFC 3339 in the query's time zone. It is absent with granularity all. The
-// member live has what the speed layer says of the row, without measures for which it has no value.
+// member live has what the speed layer says of the row, without measures for which it has no value. Rows of derived
+// numbers alone have no such member.
 // The member bounds has [low, high] for each number with sketch error. If the query compares, the member
 // previous has the time, measures, live and bounds of the earlier range. It is null where the group had no
 // events there. A row of others has no dimensions. Integers are written

@@ -150,7 +150,7 @@ func naiveRow(a *merge.Answer, i int) map[string]any {
 			bounds[m.Name] = []any{value(m, &m.Low), value(m, &m.High)}
 		}
 	}
-	if a.IsLive(i) {
+	if a.IsLive(i) && slices.ContainsFunc(a.Measures, func(m merge.Measure) bool { return !m.IsDerived() }) {
 		row["live"] = live
 	}
 	if len(bounds) > 0 {

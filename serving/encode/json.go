@@ -78,6 +78,8 @@ type jsonRow struct {
 	clock clock
 	// dims and measures are the encoded keys, each in the form `"name":`.
 	dims, measures [][]byte
+	// hasMeasures is false if all numbers are derived, which have no live values.
+	hasMeasures bool
 	// previous appends the values of the earlier range. It is nil if the answer has none.
 	previous *jsonRow
 	// last is the end of each row.
@@ -91,6 +93,7 @@ func newJSONRow(a *merge.Answer) *jsonRow {
 	}
 	for _, m := range a.Measures {
 		e.measures = append(e.measures, append(appendString(nil, m.Name), ':'))
+		e.hasMeasures = e.hasMeasures || !m.IsDerived()
 	}
 	if a.Previous != nil {
 		e.previous = newJSONRow(a.Previous)
@@ -114,7 +117,7 @@ func (e *jsonRow) append(dst []byte, i int) []byte {
 		dst = append(appendComma(dst, open), e.measures[m]...)
 		dst = e.appendMeasure(dst, &e.a.Measures[m], &e.a.Measures[m].Value, i)
 	}
-	if e.a.IsLive(i) {
+	if e.a.IsLive(i) && e.hasMeasures {
 		dst = e.appendLive(appendComma(dst, open), i)
 	}
 	dst = e.appendBounds(dst, i)

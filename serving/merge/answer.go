@@ -75,7 +75,7 @@ type Measure struct {
 	Estimated bool
 	// Low and High are the bounds of values. They are equal in a row whose value is exact, and empty when no row has
 	// a live part, but for quantiles. Where those of a derived number are not known, they are the ends of its type, and
-	// the value may be null.
+	// the true value may be null. A null has no bounds.
 	Low, High Values
 }
 

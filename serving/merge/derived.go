@@ -44,9 +44,9 @@ func (d *derivation) isEstimated() bool {
 	return slices.ContainsFunc(d.inputs, func(c input) bool { return c.column != nil && c.isEstimated() })
 }
 
-// mergedValue returns the number of row i, and its bounds. It is beyond its type where a measure of it is, also if the
-// expression does not use the measure in this row: the expression would take the measure for one without a value, and
-// coalesce would make a wrong number of it.
+// mergedValue returns the number of row i, and its bounds. A null has none. The number is beyond its type where a
+// measure of it is, also if the expression does not use the measure in this row: the expression would take the measure
+// for one without a value, and coalesce would make a wrong number of it.
 func (d *derivation) mergedValue(g *groups, i int) (value, limits) {
 	isExact := true
 	for at, c := range d.inputs {
@@ -68,8 +68,8 @@ func (d *derivation) mergedValue(g *groups, i int) (value, limits) {
 		d.numbers.SetRange(at, c.number(v), c.number(l.low), c.number(l.high))
 	}
 	v := valueOf(d.numbers.Value())
-	if isExact {
-		return v, limits{v, v}
+	if isExact || v.null {
+		return v, limits{v, v} // Bounds around a null would be those of no number.
 	}
 	low, high, known := d.numbers.Range()
 	if !known {

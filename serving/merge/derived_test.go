@@ -20,7 +20,8 @@ func TestDerivedNumbersHaveBounds(t *testing.T) {
 	q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Derived: []query.Derived{
 		{Name: "flights_per_tail", Expression: "n / tails"}, {Name: "odd", Expression: "n / (tails - 7500)"},
 		{Name: "rest", Expression: "n - tails"}, {Name: "odd_rest", Expression: "div(n, tails - 7500)"},
-		{Name: "rate", Expression: "n / window_seconds"}}}
+		{Name: "rate", Expression: "n / window_seconds"},
+		{Name: "beyond", Expression: "9223372036854775807 * tails"}}}
 	scan := resolve(t, q)
 	var hashes []uint64
 	live := &distinct.Sketch{}
@@ -59,6 +60,9 @@ func TestDerivedNumbersHaveBounds(t *testing.T) {
 	}
 	if rate := &a.Measures[4]; rate.Estimated || rate.Bounded(0) || rate.Value.Floats[0] != 15000.0/3600 {
 		t.Errorf("the rate is %+v", rate)
+	}
+	if beyond := &a.Measures[5]; !beyond.Value.Null[0] || beyond.Bounded(0) {
+		t.Errorf("a number that overflows has the bounds %+v to %+v", beyond.Low, beyond.High)
 	}
 	if a, err = Merge(scan, q, batch, nil, query.Accuracy{}); err != nil || a.Measures[0].Bounded(0) ||
 		a.Measures[0].Value.Floats[0] != 1.8 {
