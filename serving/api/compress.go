@@ -9,6 +9,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"recount/schemas/problem"
 )
 
 // smallAnswer is the size from which answers are compressed. A smaller one fits into one packet anyway.
@@ -56,13 +58,32 @@ func (a *API) chooseCoding(r *http.Request) *coding {
 	return best
 }
 
+// refusesPlain reports whether the header Accept-Encoding excludes an answer without a coding: it says identity;q=0, or
+// *;q=0 and nothing of identity.
+func refusesPlain(r *http.Request) bool {
+	const unsaid = "unsaid" // It stands for a header that says nothing of identity.
+	header := strings.Join(append([]string{unsaid}, r.Header.Values("Accept-Encoding")...), ",")
+	return weightOf(header, map[string]int{unsaid: 1, "*": 2, "identity": 3}) == 0
+}
+
 // compressed is an answer that is compressed on its way from the encoder of its format to what holds it. So less is
-// held. Small answers, and those in a format that is compressed already, stay plain.
+// held. Small answers, and those in a format that is compressed already, stay plain, unless the client refuses that.
 type compressed struct {
 	http.ResponseWriter
 	coding  *coding // nil for a plain answer
+	always  bool    // the client refuses plain answers
 	first   []byte  // the beginning of an answer, while it may be a small one
 	encoder encoder // nil until the answer is known to be large
+}
+
+// newCompressed returns an answer that is compressed as the client accepts.
+func (a *API) newCompressed(r *http.Request) (*compressed, error) {
+	c := &compressed{coding: a.chooseCoding(r), always: refusesPlain(r)}
+	if c.coding == nil && c.always {
+		return nil, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
+			"an answer is plain, or compressed with zstd or gzip; permit one of these in Accept-Encoding")
+	}
+	return c, nil
 }
 
 // Write implements http.ResponseWriter.
@@ -72,7 +93,7 @@ func (c *compressed) Write(p []byte) (int, error) {
 		return c.encoder.Write(p)
 	case c.coding == nil:
 		return c.ResponseWriter.Write(p)
-	case len(c.first)+len(p) < smallAnswer:
+	case len(c.first)+len(p) < smallAnswer && !c.always:
 		c.first = append(c.first, p...)
 		return len(p), nil
 	}
@@ -82,7 +103,7 @@ func (c *compressed) Write(p []byte) (int, error) {
 // begin writes the beginning of a large answer, of which p is the last part.
 func (c *compressed) begin(p []byte) error {
 	out := io.Writer(c.ResponseWriter)
-	if strings.HasSuffix(c.Header().Get("Content-Type"), "parquet") {
+	if strings.HasSuffix(c.Header().Get("Content-Type"), "parquet") && !c.always {
 		c.coding = nil
 	} else {
 		var err error

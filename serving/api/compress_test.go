@@ -120,6 +120,30 @@ func TestSmallAnswersArePlain(t *testing.T) {
 	checkFree(t, a)
 }
 
+// TestPlainAnswersRefused: who refuses plain answers gets small ones and Parquet compressed, or 406.
+func TestPlainAnswersRefused(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	for accepted, encoding := range map[string]string{"identity;q=0, gzip": "gzip", "*;q=0, zstd": "zstd",
+		"identity;q=0, *": "zstd", "*;q=0, identity;q=0.1": "", "gzip": ""} {
+		for _, format := range []string{"json", "parquet"} {
+			_, want := call(a, "POST", "/v1/query?format="+format, hourly)
+			res, got := call(a, "POST", "/v1/query?format="+format, hourly, "Accept-Encoding", accepted)
+			if e := res.Header.Get("Content-Encoding"); e != encoding ||
+				string(decode(t, e, strings.NewReader(got))) != want {
+				t.Errorf("%s, accepted %q: %s with the encoding %q, want %q", format, accepted, res.Status, e, encoding)
+			}
+		}
+	}
+	for _, accepted := range []string{"identity;q=0", "*;q=0", "br, identity;q=0"} {
+		res, body := call(a, "POST", "/v1/query", hourly, "Accept-Encoding", accepted)
+		if res.StatusCode != http.StatusNotAcceptable {
+			t.Errorf("accepted %q: %s %s", accepted, res.Status, body)
+		}
+	}
+	checkFree(t, a)
+}
+
 // TestHeadOfCompressedAnswer: HEAD has the header of GET, and no body.
 func TestHeadOfCompressedAnswer(t *testing.T) {
 	t.Parallel()

@@ -284,6 +284,10 @@ func (a *API) gated(h handler) handler { return a.gatedFor(1, time.Time{}, h) }
 // request waits for it patiently until a time, and a query's time begins then at the latest.
 func (a *API) gatedFor(queries int, until time.Time, h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		out, err := a.newCompressed(r)
+		if err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout+max(0, time.Until(until)))
 		defer cancel()
 		leave, err := a.enter(ctx, queries, until)
@@ -293,7 +297,7 @@ func (a *API) gatedFor(queries int, until time.Time, h handler) handler {
 		answer := &held{ResponseWriter: w, gate: a.gate, leave: sync.OnceFunc(leave)}
 		defer answer.leave()
 		defer answer.drop()
-		out := &compressed{ResponseWriter: answer, coding: a.chooseCoding(r)}
+		out.ResponseWriter = answer
 		w.Header().Add("Vary", "Accept-Encoding")
 		if err := h(out, r.WithContext(ctx)); err != nil {
 			out.discard()
