@@ -277,9 +277,13 @@ func (r *Reader) isOutdated(ctx context.Context, state *record.State, part *quer
 	return err == nil && newest.N > state.N
 }
 
-// reportRefused logs and counts an answer without the live part of some partitions.
-func (r *Reader) reportRefused(scan *query.Scan, part *query.LivePart) {
+// reportRefused logs and counts an answer without the live part of some partitions. That they have expired an early
+// publication, which the query names, is no trouble of the server.
+func (r *Reader) reportRefused(q *query.Query, scan *query.Scan, part *query.LivePart) {
 	for _, f := range part.Refused {
+		if q.AsOf != nil && errors.Is(f.Err, query.ErrPinExpired) {
+			continue
+		}
 		r.Logger.Warn("a query is answered without the real-time views of a partition", "view", scan.View.Name,
 			"partition", f.Partition, "error", f.Err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -664,4 +666,35 @@ type batchScan func(ctx context.Context, s *query.Scan) error
 func (f batchScan) Scan(ctx context.Context, _ *record.State, s *query.Scan, _ batchview.Options) (*query.Part,
 	error) {
 	return nil, f(ctx, s)
+}
+
+// TestExpiredAsOfIsQuiet: the real-time views no longer reach back to an early publication that a query names. That is
+// no warning. It is one for the newest publication.
+func TestExpiredAsOfIsQuiet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.publishAll()
+	w.publishAll()
+	var log strings.Builder
+	r := pagesReader(t, w)
+	r.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	r.Live = liveFunc(func(s *query.Scan) *query.LivePart {
+		return &query.LivePart{Part: oracle.Part(s, nil, oracle.Speed), Through: w.newest().H, Stale: []int{0, 1},
+			Refused: []query.Refusal{{Partition: 0, Err: query.ErrPinExpired},
+				{Partition: 1, Err: query.ErrPinExpired}}}
+	})
+	for asOf, warnings := range map[uint64]int{1: 0, 0: 2} {
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour)}
+		if asOf > 0 {
+			q.AsOf = &asOf
+		}
+		log.Reset()
+		a, err := r.Answer(t.Context(), q, "default")
+		if err != nil || len(a.Accuracy.StalePartitions) != 2 {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != warnings {
+			t.Errorf("as_of %d: %d warnings, want %d: %s", asOf, n, warnings, log.String())
+		}
+	}
 }

@@ -313,7 +313,7 @@ func (r *Reader) takeLive(ctx context.Context, i *inquiry, result query.LiveResu
 		return errOutdated
 	case err == nil:
 		i.live = result.Live
-		r.reportRefused(i.scan, i.live)
+		r.reportRefused(i.query, i.scan, i.live)
 		i.explanation.SetLive(state.H, i.live.Through)
 		return checkLive(i.live, state.H)
 	case ctx.Err() != nil || isMemory(err):
