@@ -138,6 +138,8 @@ func TestClientCommands(t *testing.T) {
 			stdout: "{\"data\":{\"page\":\"/\"},\"id\":\"e1\","},
 		"events t --format=json": {answer: answer{body: listedEvents},
 			stdout: `"stored_at":{"partition":2,"epoch":1,`},
+		"events t": {answer: answer{body: `{"events":[]}`},
+			stdout: "POSITION  STORED  STATE  TIME  ID  DATA\n"},
 		"events t --limit=0": {code: exitUsage, stderr: "--limit must be at least 1"},
 		"events t -w page~1": {code: exitUsage, stderr: "--where"},
 		"explain e1 --source=s": {answer: answer{body: explained},

@@ -71,17 +71,19 @@ func (c *eventsCmd) Run(ctx context.Context, std streams) error {
 	return out.table.Flush()
 }
 
-// eventWriter prints listed events.
+// eventWriter prints listed events. A table has its header without events, too.
 type eventWriter struct {
 	format  string
 	encoder *json.Encoder
 	table   *tabwriter.Writer
-	begun   bool
 }
 
 func newEventWriter(out io.Writer, format string) *eventWriter {
 	w := &eventWriter{format: format, encoder: json.NewEncoder(out), table: tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)}
 	w.encoder.SetEscapeHTML(false)
+	if format == "table" {
+		fmt.Fprintln(w.table, "POSITION\tSTORED\tSTATE\tTIME\tID\tDATA")
+	}
 	return w
 }
 
@@ -91,10 +93,6 @@ func (w *eventWriter) write(x *openapi.StoredEvent) error {
 		return w.encoder.Encode(x)
 	case "ndjson":
 		return w.encoder.Encode(x.Event)
-	}
-	if !w.begun {
-		fmt.Fprintln(w.table, "POSITION\tSTORED\tSTATE\tTIME\tID\tDATA")
-		w.begun = true
 	}
 	var id, at string
 	_ = json.Unmarshal(x.Event["id"], &id) // Both are texts.
