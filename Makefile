@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup web browser build demo test race lint vuln bench growth dist fuzz sim rules proof alerts streams readers torture generators clean
+.PHONY: help setup web browser screenshots build demo test race lint vuln bench growth dist fuzz sim rules proof alerts streams readers torture generators clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -42,6 +42,9 @@ $(PAGE): $(WEB_NPM) schemas/openapi/openapi.json $(shell find $(WEB) -maxdepth 1
 browser: ## Install the browser in which the page is tested (Debian's chromium).
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
+screenshots: setup browser ## Write pictures of every tab of the page into bin/screenshots, and test it.
+	RECOUNT_SCREENSHOTS=$(abspath bin/screenshots) $(GO) test ./deploy/proof/e2e -run TestThePage -count=1
+
 build: $(if $(shell command -v npm),web) ## Build bin/recount, with the page if npm is there.
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -o bin/recount ./deploy/recount
 
@@ -53,6 +56,7 @@ demo: setup build ## Replay three million real flights; compare live, exact and 
 
 test: setup ## Run every test.
 	$(GO) test -timeout 30m $(PKGS)
+	npm run --prefix $(WEB) --silent test
 
 race: setup ## Run every test under the race detector.
 	$(GO) test -timeout 30m -race $(PKGS)

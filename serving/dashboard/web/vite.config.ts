@@ -9,5 +9,5 @@ export default defineConfig({
     modulePreload: false,
     target: "es2022",
   },
-  server: { proxy: { "/v1": "http://127.0.0.1:8080" } },
+  server: { proxy: { "/v1": "http://127.0.0.1:8080", "/metrics": "http://127.0.0.1:8080" } },
 });

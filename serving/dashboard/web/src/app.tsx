@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { savedKey, saveKey } from "./api";
 import icon from "./icon.svg";
 import { KeyPage } from "./key";
-import { formatRoute, useRoute } from "./route";
+import { useRoute } from "./route";
 import { tabs } from "./tabs";
 import { applyTheme, savedTheme, type Theme } from "./theme";
 
@@ -28,7 +28,8 @@ export function App() {
   if (!tab) return null;
   return (
     <>
-      <a class="skip" href={formatRoute(route)} onClick={toContent}>
+      {/* biome-ignore lint/a11y/useValidAnchor: it is a link, whose address would replace the state of the page. */}
+      <a class="skip" href="#main" onClick={toContent}>
         Skip to the content
       </a>
       <header class="bar">

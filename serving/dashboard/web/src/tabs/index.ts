@@ -1,6 +1,7 @@
 // A tab is one file of this folder, and is shown when it is listed here.
 import type { ComponentType } from "preact";
 import { Event } from "./event";
+import { Explore } from "./explore";
 import { Now } from "./now";
 import { Pipeline } from "./pipeline";
 
@@ -13,6 +14,7 @@ export interface Tab {
 
 export const tabs: readonly Tab[] = [
   { name: "now", title: "Now", View: Now },
+  { name: "explore", title: "Explore", View: Explore },
   { name: "event", title: "Event", View: Event },
   { name: "pipeline", title: "Pipeline", View: Pipeline },
 ];

@@ -1,0 +1,69 @@
+// What the accuracy of an answer means, in sentences.
+import type { Schemas } from "./api";
+import { formatAge, formatCount } from "./format";
+
+export interface Sentence {
+  kind: "exact" | "live" | "warn";
+  text: string;
+}
+
+type Accuracy = Schemas["Accuracy"];
+
+/** explainAccuracy says which part of an answer is exact, and everything that it lacks. */
+export function explainAccuracy(a: Accuracy, now = Date.now()): Sentence[] {
+  const made = a.as_of
+    ? `publication ${formatCount(a.publication)}, made ${formatAge(a.as_of, now)} ago`
+    : "";
+  if (a.exact) return [{ kind: "exact", text: `Every number here is exact: it is of ${made}.` }, ...lacks(a)];
+  const out: Sentence[] = [];
+  out.push(
+    made
+      ? { kind: "exact", text: `What is not marked live is exact: it is of ${made}.` }
+      : { kind: "live", text: "Nothing is published yet, so every number is live." },
+  );
+  if (a.pending_events > 0) {
+    const events = a.pending_events === 1 ? "1 event" : `${formatCount(a.pending_events)} events`;
+    out.push({
+      kind: "live",
+      text: `${events} of all types came after it. Those of this view are counted live, and the next publication counts them exactly.`,
+    });
+  }
+  return [...out, ...lacks(a)];
+}
+
+function lacks(a: Accuracy): Sentence[] {
+  const out: string[] = [];
+  if (a.stale_partitions.length > 0) {
+    out.push(
+      `The live part of partition ${a.stale_partitions.join(", ")} is missing or late. It comes by itself.`,
+    );
+  } else if (!a.complete && !a.filled_from) {
+    out.push("Events that were accepted are missing still. They come by themselves.");
+  }
+  if (a.filled_from)
+    out.push(`The view is being filled: events before ${a.filled_from} are missing until then.`);
+  if (a.overflow) {
+    out.push(
+      `${formatCount(a.overflow.events)} events have a value beyond limits.cardinality, so their group is unknown.`,
+    );
+  }
+  if (a.holes?.length)
+    out.push("Some messages of the log were lost and given up: their events are in no number.");
+  if (a.unconverted_events) {
+    out.push(
+      `${formatCount(a.unconverted_events)} events have a value that does not fit the type of its field now.`,
+    );
+  }
+  if (a.retired_events) {
+    out.push(
+      `Up to ${formatCount(a.retired_events)} events were removed by retention before the view was computed.`,
+    );
+  }
+  if (a.out_of_range?.length) {
+    out.push(
+      `Some values are empty because they do not fit their type: ${a.out_of_range.map((o) => o.measure).join(", ")}.`,
+    );
+  }
+  if (a.truncated) out.push("There are more groups than are shown here.");
+  return out.map((text) => ({ kind: "warn", text }));
+}
