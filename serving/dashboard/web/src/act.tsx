@@ -59,7 +59,7 @@ export function AskFirst(props: {
       </button>
       {asked && (
         <dialog ref={dialog} aria-labelledby={title} onClose={() => setAsked(false)}>
-          <div class="stack">
+          <div class="form">
             <h2 id={title}>{props.title}</h2>
             <div>{props.children}</div>
             <div class="actions">

@@ -100,7 +100,9 @@ function Explained({ id, source, time }: { id: string; source: string; time: str
       {e.dead_letters.map((letter) => (
         <Rejected key={letter.name} letter={letter} />
       ))}
-      {e.events.length + e.dead_letters.length === 0 && <Unknown source={source} search={e.search} />}
+      {e.events.length + e.dead_letters.length === 0 && (
+        <Unknown source={source} time={time} search={e.search} />
+      )}
       <Search explanation={e} reload={load.reload} />
     </>
   );
@@ -150,14 +152,14 @@ function Rejected({ letter }: { letter: Schemas["DeadLetter"] }) {
   );
 }
 
-function Unknown({ source, search }: { source: string; search: Schemas["ExplainedScope"] }) {
+function Unknown(props: { source: string; time: string; search: Schemas["ExplainedScope"] }) {
+  const title = props.search.complete ? "No event has this source and id" : "Not found in what was searched";
   return (
     <Card>
-      <Empty
-        title={search.complete ? "No event has this source and id" : "Not found in what could be searched"}
-      >
+      <Empty title={title}>
         <p>
-          {source
+          {props.time && "Only events of about that time were searched: leave the time empty to search all. "}
+          {props.source
             ? "Check the spelling of both, as they were sent."
             : "Was it sent with a source? Then enter that, too."}{" "}
           A rejected event can be found some seconds after it arrived.

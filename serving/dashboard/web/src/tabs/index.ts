@@ -1,5 +1,6 @@
 // A tab is one file of this folder, and is shown when it is listed here.
 import type { ComponentType } from "preact";
+import { Data } from "./data";
 import { Event } from "./event";
 import { Explore } from "./explore";
 import { Now } from "./now";
@@ -16,5 +17,6 @@ export const tabs: readonly Tab[] = [
   { name: "now", title: "Now", View: Now },
   { name: "explore", title: "Explore", View: Explore },
   { name: "event", title: "Event", View: Event },
+  { name: "data", title: "Data", View: Data },
   { name: "pipeline", title: "Pipeline", View: Pipeline },
 ];
