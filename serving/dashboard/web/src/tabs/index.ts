@@ -1,5 +1,6 @@
 // A tab is one file of this folder, and is shown when it is listed here.
 import type { ComponentType } from "preact";
+import { Accuracy } from "./accuracy";
 import { Data } from "./data";
 import { Event } from "./event";
 import { Explore } from "./explore";
@@ -18,5 +19,6 @@ export const tabs: readonly Tab[] = [
   { name: "explore", title: "Explore", View: Explore },
   { name: "event", title: "Event", View: Event },
   { name: "data", title: "Data", View: Data },
+  { name: "accuracy", title: "Accuracy", View: Accuracy },
   { name: "pipeline", title: "Pipeline", View: Pipeline },
 ];
