@@ -22,6 +22,7 @@ test("rows are the same however the file is cut into pieces", () => {
 test("a wrong file is refused with the row", () => {
   expect(() => rowsOf('a\n"b', 100)).toThrow("Row 2: a quote is not closed.");
   expect(() => rowsOf('a\nb"c', 100)).toThrow("Row 2");
+  expect(() => rowsOf('a\r\nb"c', 100)).toThrow("Row 2");
   expect(() => rowsOf('"a"b', 100)).toThrow("after a closing quote");
   expect(() => rowsOf(`"${"x".repeat(70_000)}`, 1000)).toThrow("more than 65536 characters");
   expect(() => rowsOf(",".repeat(300), 1000)).toThrow("more than 200 cells");
