@@ -32,6 +32,7 @@ type call struct {
 	accept      string
 	ifMatch     string
 	ifNoneMatch string
+	lastEventID string
 
 	policies *policies // policies are nil for a call that is tried once.
 	untimed  bool      // untimed means that Config.Timeout does not apply.
@@ -194,6 +195,7 @@ func (c *Client) setHeader(h http.Header, call *call) {
 	set("Accept", call.accept)
 	set("If-Match", call.ifMatch)
 	set("If-None-Match", call.ifNoneMatch)
+	set("Last-Event-ID", call.lastEventID)
 	set("Content-Type", call.contentType)
 	set("Content-Encoding", string(call.encoding))
 	if c.cfg.Key != "" {
