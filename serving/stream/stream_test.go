@@ -167,6 +167,9 @@ func TestRounds(t *testing.T) {
 		if diff := cmp.Diff(want, values(t, reg, "recount_stream_rounds_total")); diff != "" {
 			t.Error(diff)
 		}
+		if got := values(t, reg, "recount_stream_skipped_total")[""]; got != 0 {
+			t.Errorf("%v answers skipped, although an equal one is none", got)
+		}
 		n = 0
 		again := join(t, h, q) // It begins anew after the error.
 		synctest.Wait()
