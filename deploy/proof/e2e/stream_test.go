@@ -69,6 +69,8 @@ func openStream(ctx context.Context, url string, header http.Header) (*stream, e
 	}
 	s := &stream{res, bufio.NewReader(res.Body)}
 	if res.Header.Get("Content-Encoding") == "gzip" {
+		// It waits for the first bytes, which a proxy that collects them never sends.
+		defer time.AfterFunc(patience, func() { _ = res.Body.Close() }).Stop()
 		unpacked, err := gzip.NewReader(res.Body)
 		if err != nil {
 			return nil, err
