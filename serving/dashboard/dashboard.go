@@ -32,6 +32,9 @@ var dist embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// licenses has the licences of what the page holds. web/vite.config.ts names it.
+const licenses = "/assets/licenses.txt"
+
 // file is a file of the page.
 type file struct {
 	content []byte
@@ -115,6 +118,9 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.index.serve(w, r)
 	case reads && isAsset:
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		if r.URL.Path == licenses {
+			w.Header().Set("Cache-Control", "no-cache")
+		}
 		asset.serve(w, r)
 	default:
 		p.next.ServeHTTP(w, r)

@@ -20,6 +20,7 @@ func newTestPage(t *testing.T) *Page {
 	p, err := newPage(fstest.MapFS{
 		"absent.html":               {Data: []byte("no page")},
 		"page/index.html":           {Data: []byte("<p>the page</p>")},
+		"page" + licenses:           {Data: []byte("MIT")},
 		"page/assets/index-abc1.js": {Data: []byte(strings.Repeat("let a;", 100))},
 	}, another)
 	if err != nil {
@@ -88,6 +89,9 @@ func TestCaching(t *testing.T) {
 	if got := asset.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
 		t.Errorf("an asset has Cache-Control %q", got)
 	}
+	if got := get(p, "GET", licenses).Header.Get("Cache-Control"); got != "no-cache" {
+		t.Errorf("the licences, whose name has no hash, have Cache-Control %q", got)
+	}
 	packed := get(p, "GET", "/assets/index-abc1.js", "Accept-Encoding", "gzip, br")
 	if packed.Header.Get("Content-Encoding") != "gzip" || packed.Header.Get("ETag") == asset.Header.Get("ETag") ||
 		len(read(t, packed)) >= len(read(t, asset)) {
@@ -142,6 +146,9 @@ func TestBuiltPage(t *testing.T) {
 			!strings.HasPrefix(strings.TrimSpace(body), "</script>") {
 			t.Errorf("an inline script: %s", part)
 		}
+	}
+	if text := string(p.assets[licenses].content); !strings.Contains(text, "preact") || !strings.Contains(text, "uplot") {
+		t.Errorf("the licences lack one: %s", text)
 	}
 	size := len(p.index.packed())
 	for name, asset := range p.assets {
