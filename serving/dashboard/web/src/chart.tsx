@@ -152,7 +152,7 @@ function optionsOf(
     width,
     height: latest.current.height ?? 240,
     legend: { show: false },
-    padding: [8, 4, 0, 0],
+    padding: [8, 20, 0, 0], // The last time of the axis is centred at the right edge.
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), latest.current.zone),
     scales: {

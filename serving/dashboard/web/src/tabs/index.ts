@@ -17,8 +17,8 @@ export interface Tab {
 export const tabs: readonly Tab[] = [
   { name: "now", title: "Now", View: Now },
   { name: "explore", title: "Explore", View: Explore },
-  { name: "event", title: "Event", View: Event },
   { name: "data", title: "Data", View: Data },
+  { name: "event", title: "Event", View: Event },
   { name: "accuracy", title: "Accuracy", View: Accuracy },
   { name: "pipeline", title: "Pipeline", View: Pipeline },
 ];
