@@ -147,7 +147,8 @@ func TestBuiltPage(t *testing.T) {
 			t.Errorf("an inline script: %s", part)
 		}
 	}
-	if text := string(p.assets[licenses].content); !strings.Contains(text, "preact") || !strings.Contains(text, "uplot") {
+	text := string(p.assets[licenses].content)
+	if !strings.Contains(text, "preact") || !strings.Contains(text, "uplot") {
 		t.Errorf("the licences lack one: %s", text)
 	}
 	size := len(p.index.packed())
