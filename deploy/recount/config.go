@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"recount/deploy/server"
 )
@@ -44,6 +46,12 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	fmt.Fprintf(std.out, "%s is valid: %s, %s\n", c.File, count(len(cfg.Events), "event type"),
 		count(len(cfg.Views), "view"))
 	fmt.Fprintln(std.out, found)
+	for _, name := range slices.Sorted(maps.Keys(cfg.Events)) {
+		for _, pair := range cfg.Events[name].Alike() {
+			fmt.Fprintf(std.out, "event type %s: the columns %s and %s differ only in case, so DuckDB cannot read its "+
+				"Iceberg table; without a field for %[3]s its values stay in _extra\n", name, pair[0], pair[1])
+		}
+	}
 	switch {
 	case cfg.Discovers():
 		fmt.Fprintln(std.out, "an event type that is not declared will be declared from its first events, with a view "+

@@ -260,6 +260,8 @@ func TestConfigCheck(t *testing.T) {
 		"valid": {valid, "a.yaml is valid: 1 event type, 1 view\n", exitOK},
 		"no view": {"events: {hit: {fields: {page: string}}}\n",
 			"no view is declared, so nothing would be counted", exitOK},
+		"alike": {strings.Replace(valid, "ms: int64", "Page: string", 1), "event type hit: the columns Page and page " +
+			"differ only in case", exitOK},
 		"empty":    {"", "will be declared from its first events", exitOK},
 		"discover": {valid + "events.discover: true\n", "unknown key", exitFailed},
 		"discover and types": {strings.Replace(valid, "events:", "events:\n  discover: true", 1),

@@ -91,6 +91,21 @@ func (e *EventType) Stored() *EventType {
 	return out
 }
 
+// Alike returns the pairs of columns of stored events whose names differ only in case. Some programs that read the lake
+// tell no case, and take both for one.
+func (e *EventType) Alike() (pairs [][2]string) {
+	names := slices.Clone(reservedFields)
+	for _, f := range e.Stored().Fields {
+		for _, other := range names {
+			if strings.EqualFold(f.Name, other) {
+				pairs = append(pairs, [2]string{other, f.Name})
+			}
+		}
+		names = append(names, f.Name)
+	}
+	return pairs
+}
+
 // Member returns the type and the null values of what fields read from a member of data itself. The type is empty if
 // they read it in several types, or only what is inside of it. ok is false if no field reads it. An attribute that a
 // view may use counts as one.
