@@ -144,7 +144,7 @@ public final class Client {
     checkNumber("exact views", ask(Query.ModeEnum.EXACT, receipt).getAdditionalProperty("views"), EVENTS);
     Answer got = want("queryByParameters", 200, () -> queries.queryByParametersWithHttpInfo("page_views", null, null,
         List.of("views", "slowest"), null, null, null, List.of("country"), List.of("country:eq:" + NAME), null, null,
-        null, null, null, null, null, null, null, null, null, null, null, null, null, null, null));
+        null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null));
     checkNumber("slowest", got.getRows().get(0).getAdditionalProperty("slowest"), EVENTS - 1);
     Map<String, Object> sql = want("runSQL", 200, () -> queries.runSQLWithHttpInfo(new Statement()
         .query("SELECT sum(views) AS views FROM page_views WHERE country = {c:String}").putParametersItem("c", NAME)));
