@@ -257,6 +257,18 @@ func TestMistakes(t *testing.T) {
 			}
 		}
 	}
+	for _, value := range []string{`"yes"`, `"on"`, `"y"`, `"no"`, `"true"`, `""`, "1", "[]", "{}"} {
+		body := []byte(`{"fields":{"f":{"type":"int64","coerce":` + value + `}}}`)
+		for language, parse := range map[string]func([]byte) (*yaml.Node, error){"JSON": ParseJSON, "YAML": ParseYAML} {
+			n, err := parse(body)
+			if err == nil {
+				_, err = ReadEventType("e", n)
+			}
+			if err == nil || err.Error() != "events.e.fields.f.coerce: write true or false" {
+				t.Errorf("%s %s: got %v", language, body, err)
+			}
+		}
+	}
 	for body, want := range map[string]string{
 		``: "ends too early", `{`: "ends too early", `{"fields":`: "ends too early", `{} {}`: "more than one",
 		`{"a":}`: "invalid character", "\xff": "UTF-8", `"\ud800"`: "surrogate",

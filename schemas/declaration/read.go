@@ -105,7 +105,7 @@ func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
 		Path:       r.path(m["path"], below(path, "path")),
 		Nulls:      r.texts(m["null_values"], below(path, "null_values")),
 		Expression: r.text(m["expression"], below(path, "expression"))}
-	r.decode(m["coerce"], &f.Coerce, below(path, "coerce"), "true or false")
+	f.Coerce = r.truth(m["coerce"], below(path, "coerce"))
 	if len(f.Path) == 1 && f.Path[0] == name {
 		f.Path = nil
 	}
@@ -231,6 +231,17 @@ func (r *reader) elements(n *yaml.Node, path []string) []*yaml.Node {
 func (r *reader) text(n *yaml.Node, path []string) (text string) {
 	r.decode(n, &text, path, "one word")
 	return text
+}
+
+// truth reads true or false. YAML's decoder would also take texts such as "yes" and "off".
+func (r *reader) truth(n *yaml.Node, path []string) (truth bool) {
+	const shape = "true or false"
+	if kindOf(n) == yaml.ScalarNode && resolved(n).ShortTag() == "!!str" {
+		r.mistake(path, "write %s", shape)
+		return false
+	}
+	r.decode(n, &truth, path, shape)
+	return truth
 }
 
 func (r *reader) duration(n *yaml.Node, path []string) time.Duration {
