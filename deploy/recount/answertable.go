@@ -13,15 +13,25 @@ import (
 // answerCell is a value of an answer in CSV. There null is an empty field and the empty text is a pair of quotation
 // marks, which package encoding/csv does not tell apart.
 type answerCell struct {
-	text   string
-	isNull bool
+	text     string
+	isNull   bool
+	isOthers bool // it stands for all groups that no row shows
 }
 
-// String returns the cell as a table shows it: a dash is null, and "" is the empty text. A text that could be taken for
-// one of these, or whose spaces at the ends nobody would see, is in quotation marks as in CSV.
+// othersName is what a table shows in the row of the others.
+const othersName = "(others)"
+
+// String returns the cell as a table shows it: a dash is null, "" is the empty text, and (others) are the groups that
+// no row shows. A text that could be taken for one of these, or whose spaces at the ends nobody would see, is in
+// quotation marks as in CSV.
 func (c answerCell) String() string {
-	if c.isNull {
+	switch {
+	case c.isNull:
 		return "-"
+	case c.isOthers:
+		return othersName
+	case c.text == othersName:
+		return `"` + othersName + `"`
 	}
 	return shownText(c.text)
 }
@@ -82,7 +92,7 @@ func (t *answerTable) nameOthers() {
 	dimension := 1 + t.column("time")
 	for i, row := range t.rows {
 		if row[last].text == "true" {
-			row[dimension] = answerCell{text: "(others)"}
+			row[dimension] = answerCell{isOthers: true}
 		}
 		t.rows[i] = row[:last]
 	}
@@ -117,7 +127,7 @@ func cutCell(raw []byte) (c answerCell, rest []byte, err error) {
 		if end < 0 {
 			end = len(raw)
 		}
-		return answerCell{string(raw[:end]), end == 0}, raw[end:], nil
+		return answerCell{text: string(raw[:end]), isNull: end == 0}, raw[end:], nil
 	}
 	var text []byte
 	for raw = raw[1:]; ; {

@@ -11,13 +11,14 @@ import (
 
 // drawCell draws values that are easily taken for each other.
 func drawCell(t *rapid.T) answerCell {
-	text := rapid.OneOf(rapid.SampledFrom([]string{"", "-", `""`, `"-"`, `"`, " ", "a,b", "null", "7", " 7", "tab\t"}),
+	text := rapid.OneOf(rapid.SampledFrom([]string{"", "-", `""`, `"-"`, `"`, " ", "a,b", "null", "7", " 7", "tab\t",
+		"(others)"}),
 		rapid.StringMatching(`[-" ,ab]{0,5}`)).Draw(t, "text")
 	isNull := rapid.IntRange(0, 4).Draw(t, "null") == 0
 	if isNull {
 		text = ""
 	}
-	return answerCell{text, isNull}
+	return answerCell{text: text, isNull: isNull}
 }
 
 // TestReadAnswer writes cells as the server does, and reads them back. Null is nothing there, and the empty text is a
@@ -73,7 +74,8 @@ func TestCellsDiffer(t *testing.T) {
 		}
 	})
 	for want, c := range map[string]answerCell{"-": {isNull: true}, `""`: {}, `"-"`: {text: "-"}, "x y": {text: "x y"},
-		`"""q"""`: {text: `"q"`}, `" x"`: {text: " x"}} {
+		`"""q"""`: {text: `"q"`}, `" x"`: {text: " x"}, "(others)": {isOthers: true},
+		`"(others)"`: {text: "(others)"}} {
 		if got := c.String(); got != want {
 			t.Errorf("%+v: got %s, want %s", c, got, want)
 		}
