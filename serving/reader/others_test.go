@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
 	"recount/serving/merge"
 	"recount/serving/oracle"
 )
@@ -135,6 +138,58 @@ func TestOthersAreRefused(t *testing.T) {
 		if wrong := (*query.Error)(nil); c.fails != (errors.As(err, &wrong) && wrong.Field == "others") ||
 			!c.fails && err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// fewGroups is a batch layer that leaves out no groups: there are always too many.
+type fewGroups struct{ *world }
+
+func (b fewGroups) Scan(_ context.Context, s *record.State, scan *query.Scan, opts batchview.Options) (*query.Part,
+	error) {
+	if opts.Except != nil {
+		return nil, &batchview.LimitError{Reason: "too many groups"}
+	}
+	return oracle.Part(scan, b.events([]uint64{1, 1}, sequences(s.H)), oracle.Batch), nil
+}
+
+// TestNoOthersAreNotAskedFor: the batch layer is asked for distinct counts of the others only if it has some.
+func TestNoOthersAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	for range 60 {
+		w.log[0] = append(w.log[0], w.event())
+	}
+	w.publishAll()
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: stillWorld{w}, Batch: fewGroups{w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*query.Query)
+		rows   int // -1 if it is refused
+	}{
+		"all shown":  {func(*query.Query) {}, 0},
+		"one window": {func(q *query.Query) { q.Granularity = "" }, 1},
+		"some shown": {func(q *query.Query) { q.Limit = 1 }, -1},
+		"some left out": {func(q *query.Query) {
+			q.Having = []query.Condition{{Measure: "n", Op: "lt", Value: 1}}
+		}, -1},
+		"an earlier range": {func(q *query.Query) {
+			q.From = start.Add(time.Hour)
+			q.To = start.Add(2 * time.Hour)
+			q.Compare = "previous_period"
+		}, 0},
+	} {
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), GroupBy: []string{"origin"},
+			Granularity: "30m", Mode: query.Exact, Limit: 1000, Others: true, Measures: []string{"n", "tails"}}
+		c.change(q)
+		a, err := r.Answer(t.Context(), q, "default")
+		switch limit := (*batchview.LimitError)(nil); {
+		case c.rows < 0 && !errors.As(err, &limit), c.rows >= 0 && err != nil:
+			t.Errorf("%s: got %v", name, err)
+		case err == nil && (a.Rows() == 0 || a.Others.Rows() != c.rows):
+			t.Errorf("%s: %d rows and %d of others, want %d", name, a.Rows(), a.Others.Rows(), c.rows)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (r *Reader) addTotals(ctx context.Context, a *merge.Answer, q *query.Query,
 }
 
 // addOthers adds what is in no row to an answer, as addTotals adds what is in all groups. The batch layer is asked for
-// distinct counts without the groups that are shown.
+// distinct counts without the groups that are shown, if it has others.
 func (r *Reader) addOthers(ctx context.Context, a *merge.Answer, q *query.Query, scan *query.Scan, state *record.State,
 	read *ranges) error {
 	asked, others := q.OtherGroups(scan)
@@ -50,13 +50,12 @@ func (r *Reader) addOthers(ctx context.Context, a *merge.Answer, q *query.Query,
 		if err := scan.Memory.Grow(ctx, bytes); err != nil {
 			return nil, err
 		}
-		out := &rangeParts{of, nil, merge.Rest(of, l.live, groups)}
+		out := &rangeParts{of, merge.Rest(of, l.batch, groups), merge.Rest(of, l.live, groups)}
 		var err error
-		if of.HasDistinct() {
+		// If all groups of the batch layer are shown, there is nothing to ask it for, however many they are.
+		if of.HasDistinct() && (out.batch == nil || out.batch.Rows() > 0) {
 			out.batch, err = r.batchWithout(ctx, asked, of, state, out.live, &batchview.Except{By: scan.GroupBy,
 				Groups: groups})
-		} else {
-			out.batch = merge.Rest(of, l.batch, groups)
 		}
 		if err != nil {
 			return nil, err
