@@ -174,6 +174,9 @@ func TestUndeclared(t *testing.T) {
 	}{
 		{[]string{"5", "5.0", "5e0", "-0", "9223372036854775808", "0.5", `"7"`, "true", "{}", "[5]", "1e400"},
 			catalog.Int64, "5 5 5 0 lost lost 7 lost lost lost lost"},
+		{[]string{"0e99999", `"0e1001"`, "-1." + strings.Repeat("0", 63), "1." + strings.Repeat("0", 64),
+			"0." + strings.Repeat("0", 80) + "5e81", "1e1001", "10e-1", "100e-3"},
+			catalog.Int64, "0 0 -1 lost 5 lost 1 lost"},
 		{[]string{"5", "0.50", "99999999999999999999", `"1e1"`, "false", "1e400"}, catalog.Float64,
 			"5 0.5 1e+20 10 lost lost"},
 		{[]string{`"x"`, `""`, `"\u00e9\n\"}"`, "5.0", "0.50", "99999999999999999999", "0.1000000000000000001",

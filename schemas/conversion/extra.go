@@ -2,7 +2,6 @@ package conversion
 
 import (
 	"encoding/json"
-	"math/big"
 	"strings"
 )
 
@@ -47,19 +46,21 @@ func parseValue(raw string) value {
 		return truthOf(raw[0] == 't')
 	case '{', '[':
 	default:
-		if v := parseNumber(raw); v.kind != missing {
-			v.text = raw
-			return v
+		v := parseNumber(raw)
+		if v.kind == missing {
+			v.kind = other
 		}
+		v.text = raw // It may mean null, also if no type holds the number.
+		return v
 	}
 	return value{kind: other}
 }
 
 // isExact reports whether a spelling of a number in JSON means exactly the number of another spelling.
 func isExact(spelling, number string) bool {
-	a, ok1 := rational(spelling)
-	b, ok2 := rational(number)
-	return ok1 && ok2 && a.Cmp(b) == 0
+	a, ok1 := evaluate(spelling)
+	b, ok2 := evaluate(number)
+	return ok1 && ok2 && a == b
 }
 
 // member returns the text of a member's value in an object without white space, or nothing if there is none.
@@ -128,13 +129,4 @@ func stringEnd(s string, i int) int {
 		}
 	}
 	return len(s)
-}
-
-// rational reads a number that is not too long to be evaluated.
-func rational(s string) (*big.Rat, bool) {
-	_, exponent, has := strings.Cut(strings.ToLower(s), "e")
-	if len(s) > maxDigits || has && !isSmall(exponent) {
-		return nil, false
-	}
-	return new(big.Rat).SetString(s)
 }

@@ -222,6 +222,12 @@ func Fits(f catalog.Field, raw string) bool {
 	return len(lost) == 0
 }
 
+// TextOf returns the text that readers make of a JSON number, if there is one that means exactly this number.
+func TextOf(number string) (string, bool) {
+	v := parseValue(number)
+	return v.asText()
+}
+
 // builder is the part of Arrow's builders that convert needs.
 type builder[T any] interface {
 	Append(T)

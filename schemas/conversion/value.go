@@ -75,7 +75,7 @@ func typedValues(column arrow.Array) func(row int) value {
 }
 
 func truthOf(b bool) value {
-	v := value{kind: truth}
+	v := value{kind: truth, text: strconv.FormatBool(b)}
 	if b {
 		v.whole = 1
 	}
@@ -92,7 +92,7 @@ func numberOf(f float64) value {
 
 // Bounds of a number that is evaluated exactly. Those of ingest are the same.
 const (
-	maxDigits   = 64
+	maxDigits   = 64 // without zeros before them
 	maxExponent = 1000
 )
 
@@ -119,17 +119,45 @@ func parseNumber(s string) value {
 
 // exactWhole evaluates a number without rounding.
 func exactWhole(s string) (int64, bool) {
-	r, ok := rational(s)
-	if !ok || !r.IsInt() || !r.Num().IsInt64() {
+	n, ok := evaluate(s)
+	if !ok || n.power < 0 || len(n.digits)+n.power > len("9223372036854775807") {
 		return 0, false
 	}
-	return r.Num().Int64(), true
+	sign := ""
+	if n.negative {
+		sign = "-"
+	}
+	whole, err := strconv.ParseInt(sign+"0"+n.digits+strings.Repeat("0", n.power), 10, 64)
+	return whole, err == nil
 }
 
-// isSmall reports whether an exponent is small enough for a number to be evaluated.
-func isSmall(exponent string) bool {
-	e, err := strconv.Atoi(exponent)
-	return err == nil && e <= maxExponent && e >= -maxExponent
+// scientific is a number as its digits, without zeros at either end, times ten to the power. Zero has no digits. Equal
+// numbers are equal.
+type scientific struct {
+	digits   string
+	power    int
+	negative bool
+}
+
+// evaluate reads a number in JSON. It evaluates those that ingest does, of whatever length their spelling is.
+func evaluate(s string) (n scientific, ok bool) {
+	s, n.negative = strings.CutPrefix(s, "-")
+	mantissa, exponent, scaled := strings.Cut(strings.ToLower(s), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return scientific{}, true
+	}
+	if scaled {
+		power, err := strconv.Atoi(exponent)
+		if err != nil || power > maxExponent || power < -maxExponent {
+			return scientific{}, false
+		}
+		n.power = power
+	}
+	n.digits = strings.TrimRight(digits, "0")
+	n.power += len(digits) - len(n.digits) - len(fraction)
+	return n, len(digits) <= maxDigits
 }
 
 func (v value) asText() (string, bool) {

@@ -19,13 +19,15 @@ var memberTypes = map[string]catalog.FieldType{"b": catalog.Bool, "d": "decimal(
 	"i": catalog.Int64, "s": catalog.String, "t": catalog.Timestamp, "y y": catalog.Int64, "time": catalog.String,
 	"a.b": catalog.String}
 
-var nullTexts = []string{"", "NA", "5", "5.0", "true", "0.5", "2001-01-01T00:00:00Z", "-1", "é"}
+var nullTexts = []string{"", "NA", "5", "5.0", "true", "0.5", "2001-01-01T00:00:00Z", "-1", "é", "1e400"}
 
 // fieldsEvent generates events with members of each type inside and outside of another member.
 func fieldsEvent(t *rapid.T) string {
 	scalar := rapid.SampledFrom([]string{"5", "5.0", "5.5", "5.550", "12345.67", "-0", "1e400", "0.001", `"5.50"`,
 		`""`, `"NA"`, `"5"`, `"\u0035.0"`, `"x"`, `"1e3"`, "1e3", `"0e99999999999"`, `"-0.0"`, "0.1234567890123456789",
 		`"05"`, `" 5"`, "5e-7",
+		"0e99999", `"0e1001"`, "5." + strings.Repeat("0", 63), "5" + strings.Repeat("0", 64) + "e-64",
+		"0." + strings.Repeat("0", 80) + "5e81", `"-5.` + strings.Repeat("0", 63) + `"`,
 		"1e21", `"12345678901234567890"`, "12345678901234567890", `"5.0000000000000000000000"`,
 		"true", `"true"`, "null", `"2001-01-01T00:00:00Z"`, `"1969-01-01T00:00:00Z"`, "[5]", `"\u00e9"`, "0.5", "-1"})
 	names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{`"b"`, `"d"`, `"f"`, `"i"`, `"s"`, `"t"`, `"y y"`,
@@ -166,7 +168,7 @@ func TestNullValuesAreNotRejected(t *testing.T) {
 	}
 	const all = "b=null []\nd=null []\nf=null []\ni=null []\ns=null []\nt=null []\n"
 	for value, nulls := range map[string][]string{`"NA"`: {"", "NA"}, `""`: {"", "NA"}, `"\u004eA"`: {"NA"},
-		"5.5": {"5.5"}, "null": nil} {
+		"5.5": {"5.5"}, "1e400": {"1e400"}, "-1e400": {"1", "-1e400"}, "true": {"true"}, "null": nil} {
 		sent := event(fmt.Sprintf(`,"data":{"b":%s,"d":%[1]s,"f":%[1]s,"i":%[1]s,"s":%[1]s,"t":%[1]s}`, value))
 		if got, _, ok := readAs(sent, declared(nulls...), declared(nulls...)); !ok || got != all {
 			t.Errorf("%s: accepted %t, got %s", value, ok, got)
