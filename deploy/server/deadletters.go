@@ -76,11 +76,14 @@ func (l servedDeadLetters) Replay(ctx context.Context, tenant string, f deadlett
 		return deadletter.Replay{}, err
 	}
 	for i, o := range outcomes {
-		if o.Code == "" {
-			out.Accepted++
-		} else {
+		switch {
+		case o.Code != "":
 			fail(tried[i], string(o.Code), o.Message)
+			continue
+		case o.Coerced:
+			out.Coerced++
 		}
+		out.Accepted++
 	}
 	return out, nil
 }

@@ -79,4 +79,5 @@ type Replay struct {
 	Accepted int       `json:"accepted"` // durable now, or acceptable in a dry run; copies included
 	Failed   []Failure `json:"failed"`
 	Cursor   string    `json:"cursor,omitempty"`
+	Coerced  int       `json:"coerced,omitempty"` // of the accepted, those of which a value was converted
 }

@@ -298,7 +298,12 @@ func (c *caps) hashValue(f *cappedField, r *row) (hash uint64, ok bool) {
 		return maphash.Bytes(c.seed, r.subject), len(r.subject) > 0
 	case f.kind == catalog.String:
 		s := &r.slots[f.slot]
-		return maphash.Bytes(c.seed, s.text), s.state == present && !slices.Contains(f.nulls, unsafeString(s.text))
+		text := s.text
+		if s.counted != nil {
+			text = s.counted
+		}
+		ok := (s.state == present || s.counted != nil) && !slices.Contains(f.nulls, unsafeString(text))
+		return maphash.Bytes(c.seed, text), ok
 	}
 	return maphash.Comparable(c.seed, r.slots[f.slot].number), r.slots[f.slot].state == present
 }

@@ -92,6 +92,31 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestCapsCountNumbersInTexts: a number in a dimension of texts counts as the text that readers make of it, also if it
+// is kept as it was sent.
+func TestCapsCountNumbersInTexts(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.Values = 2
+	declared := cappedCatalog()
+	fields := declared.Events["flight.departed"].Fields
+	i := slices.IndexFunc(fields, func(f catalog.Field) bool { return f.Name == "origin" })
+	fields[i].Coerce = true
+	fields[i].Nulls = []string{"2.5"}
+	s, err := New(cfg, declared, 1, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := s.newRequest(s.current()).decoder
+	for _, step := range []struct{ value, want string }{{"1.50", ""}, {`"1.5"`, ""}, {"1e3", ""}, {"1000", ""},
+		{"1.5", ""}, {"2.50", ""}, {"1.60", "origin"}, {"7", "origin"}, {"10e2", ""}} {
+		r := decodeAs(t, d, s.caps, "acme", 0, `"data":{"origin":`+step.value+`}`)
+		if got := string(r.overflow); got != step.want {
+			t.Errorf("%s: dimensions %q overflow, want %q", step.value, got, step.want)
+		}
+	}
+}
+
 // TestCapsByEventDay sends the values of three days in one day. Each day of event time has a limit of its own.
 func TestCapsByEventDay(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,19 +29,24 @@ func (d *decoder) scanNumericText(f *field, s *slot) bool {
 	default:
 		d.setNumeric(f, s, &n, raw)
 		s.coerced = true
-		if (n.exponent || len(text) > maxPlain) && !fits(f, raw) {
-			d.rejectMismatch(f, raw) // It has more digits than readers evaluate.
-		}
 	}
 	return true
 }
 
-// maxPlain is the length of a number without an exponent up to which readers take every number that ingest takes.
-const maxPlain = 20
-
-// fits reports whether readers can convert a value to the type of the field.
-func fits(f *field, raw []byte) bool {
-	return conversion.Fits(catalog.Field{Name: f.name, Type: f.kind}, string(raw))
+// coerceFix says what to do about a value that the field would take if it had coerce.
+func (f *field) coerceFix(raw []byte) string {
+	other := ""
+	switch {
+	case f.coerce:
+	case raw[0] == '"' && f.kind.IsNumber():
+		other = "number"
+	case (raw[0] == '-' || raw[0]-'0' <= 9) && f.kind == catalog.String:
+		other = "text"
+	}
+	if other == "" || !conversion.Fits(catalog.Field{Name: f.name, Type: f.kind}, string(raw)) {
+		return ""
+	}
+	return "; declare coerce for the field, or send a " + other
 }
 
 // scanTextOfNumber reads a text that was sent as a number. A number that readers spell in another way than it was sent,
@@ -53,15 +59,19 @@ func (d *decoder) scanTextOfNumber(f *field, s *slot) bool {
 		return false
 	case d.keepNull(f, s, n.raw):
 		return true
-	case n.isShortest():
+	}
+	s.coerced = true
+	if n.isShortest() {
 		s.text = n.raw
-	case fits(f, n.raw):
-		d.keepUndeclared(f, s, n.raw)
-	default:
+		return true
+	}
+	text, fits := conversion.TextOf(string(n.raw))
+	if !fits {
 		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerptOf(n.raw)+" does not fit "+string(f.kind)+
 			": a number of so many digits is not kept exactly; send it as a text")
 	}
-	s.coerced = true
+	d.keepUndeclared(f, s, n.raw)
+	s.counted = []byte(text)
 	return true
 }
 
@@ -75,6 +85,11 @@ func (n *number) isShortest() bool {
 		return n.digits <= 18
 	}
 	return n.digits <= 15 && n.fraction <= 6 && n.raw[len(n.raw)-1] != '0'
+}
+
+// isCoerced reports whether a value of the event was converted.
+func (r *row) isCoerced() bool {
+	return slices.ContainsFunc(r.slots, func(s slot) bool { return s.coerced })
 }
 
 // countCoerced counts the values that were converted in events that are durable now, and returns the number of these

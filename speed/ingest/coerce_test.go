@@ -51,7 +51,9 @@ func TestCoerce(t *testing.T) {
 		{"i", `"\u0031"`, "1", ""}, {"f", `"1.50"`, "1.5", ""}, {"f", `"1e3"`, "1000", ""}, {"d", `"1.5"`, "150", ""},
 		{"s", "12", "12", ""}, {"s", "-3", "-3", ""}, {"s", "1.50", "1.5", ""}, {"s", "1e3", "1000", ""},
 		{"s", "0.000001", "0.000001", ""}, {"s", "-0", "0", ""}, {"s", "123456789012345678", "123456789012345678", ""},
-		{"s", `"1.50"`, "1.50", ""},
+		{"s", `"1.50"`, "1.50", ""}, {"i", `"0e99999"`, "0", ""}, {"i", `"-0e-1001"`, "0", ""},
+		{"i", `"1.` + strings.Repeat("0", 63) + `"`, "1", ""}, {"i", `"1e1001"`, "", large},
+		{"i", `"1.` + strings.Repeat("0", 64) + `"`, "", large}, {"s", "0e99999", "0", ""},
 		{"i", `""`, "", invalid}, {"i", `"abc"`, "", invalid}, {"i", `"0x1"`, "", invalid}, {"i", `"NaN"`, "", invalid},
 		{"i", `" 1"`, "", invalid}, {"i", `"1 "`, "", invalid}, {"i", `"+1"`, "", invalid}, {"i", `"01"`, "", invalid},
 		{"i", `"1.5"`, "", invalid}, {"i", "true", "", invalid}, {"i", "{}", "", invalid},
@@ -65,6 +67,26 @@ func TestCoerce(t *testing.T) {
 			t.Errorf("%s: %s: got %s, want %s%s", c.field, c.value, got, c.want, c.code)
 		case refused != nil && (refused.code != c.code || !strings.HasPrefix(refused.message, "data."+c.field+": ")):
 			t.Errorf("%s: %s: got %+v, want %q", c.field, c.value, refused, c.code)
+		}
+	}
+}
+
+// TestCoerceIsProposed: a rejection names coerce if the field would take the value with it.
+func TestCoerceIsProposed(t *testing.T) {
+	t.Parallel()
+	e := &catalog.EventType{Name: "all", Fields: []catalog.Field{{Name: "b", Type: catalog.Bool},
+		{Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
+	for data, want := range map[string]string{
+		`"i":"12"`:   `data.i: the text "12" is not int64; declare coerce for the field, or send a number`,
+		`"f":"1.5"`:  `data.f: the text "1.5" is not float64; declare coerce for the field, or send a number`,
+		`"s":7`:      `data.s: 7 is not string; declare coerce for the field, or send a text`,
+		`"i":"1.5"`:  `data.i: the text "1.5" is not int64`,
+		`"i":"x"`:    `data.i: the text "x" is not int64`,
+		`"s":true`:   `data.s: true is not string`,
+		`"b":"true"`: `data.b: the text "true" is not bool`,
+	} {
+		if _, _, refused := decodeUnder(event(`,"data":{`+data+`}`), e); refused == nil || refused.message != want {
+			t.Errorf("%s: got %+v, want %s", data, refused, want)
 		}
 	}
 }
@@ -156,6 +178,35 @@ func TestCoercedAreCounted(t *testing.T) {
 	}
 	if r := post(t, s, `{"type":"all","id":"x","data":{"i":1}}`); r.Coerced != 0 {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// TestCoercedAreCountedInReplays: a replay counts values that were converted as a request does. A dry run only says so.
+func TestCoercedAreCountedInReplays(t *testing.T) {
+	t.Parallel()
+	c := &catalog.Catalog{Events: map[string]*catalog.EventType{"all": coercing()}, Bucket: time.Hour}
+	s, err := New(testConfig(), c, 2, &memoryLog{}, Options{Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s)
+	var kept []DeadLetter
+	for i, data := range []string{`"i":"1","f":"2"`, `"i":1`, `"i":"2","s":true`} {
+		kept = append(kept, DeadLetter{Raw: fmt.Appendf(nil, `{"type":"all","id":"%d","data":{%s}}`, i, data),
+			Received: testNow})
+	}
+	for _, dry := range []bool{true, false} {
+		want := "acme all f 1\nacme all i 1\n"
+		if dry {
+			want = ""
+		}
+		out, err := s.Replay("acme", kept, dry)
+		if err != nil || !out[0].Coerced || out[1].Coerced || out[2].Coerced || out[2].Code == "" {
+			t.Errorf("dry run %t: got %+v, %v", dry, out, err)
+		}
+		if got := coercedValues(t, s.metrics.coerced); got != want {
+			t.Errorf("dry run %t: counted\n%swant\n%s", dry, got, want)
+		}
 	}
 }
 

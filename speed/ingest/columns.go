@@ -166,6 +166,7 @@ type slot struct {
 	coerced bool // the value was converted (catalog.Field.Coerce)
 	number  int64
 	text    []byte
+	counted []byte    // what readers make of a number that is kept undeclared in place of a text, for caps
 	exact   canonical // of the number that was sent, for a float64 and a decimal
 }
 

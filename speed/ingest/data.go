@@ -147,8 +147,11 @@ func (d *decoder) keepUndeclared(f *field, s *slot, raw []byte) {
 }
 
 func (d *decoder) rejectMismatch(f *field, raw []byte) {
-	d.reject(problem.InvalidField, "data."+f.name+": "+excerptOf(raw)+" is not "+string(f.kind)+
-		d.eventType.mismatchFix(raw))
+	fix := d.eventType.mismatchFix(raw)
+	if fix == "" {
+		fix = f.coerceFix(raw)
+	}
+	d.reject(problem.InvalidField, "data."+f.name+": "+excerptOf(raw)+" is not "+string(f.kind)+fix)
 }
 
 func (d *decoder) scanNumeric(f *field, s *slot) bool {

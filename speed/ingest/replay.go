@@ -22,6 +22,7 @@ type DeadLetter struct {
 type Outcome struct {
 	Code    problem.Code
 	Message string
+	Coerced bool // a value of the event was converted (catalog.Field.Coerce)
 }
 
 // Replay sends dead letters of a tenant through ingest again, as if they were one request. A
@@ -46,9 +47,10 @@ func (s *Server) Replay(tenant string, deadLetters []DeadLetter, dry bool) ([]Ou
 	outcomes := make([]Outcome, len(deadLetters))
 	for i, l := range deadLetters {
 		if refused := q.decoder.decodeDeadLetter(l, s.now()); refused != nil {
-			outcomes[i] = Outcome{refused.code, refused.message}
+			outcomes[i] = Outcome{Code: refused.code, Message: refused.message}
 			continue
 		}
+		outcomes[i].Coerced = q.decoder.row.isCoerced()
 		if p := q.store(i); p != nil {
 			return nil, replayError(p)
 		}
@@ -61,10 +63,11 @@ func (s *Server) Replay(tenant string, deadLetters []DeadLetter, dry bool) ([]Ou
 	}
 	accepted, _ := q.settle(s.epochs)
 	for _, e := range q.rejected {
-		outcomes[e.index] = Outcome{e.code, e.message}
+		outcomes[e.index] = Outcome{Code: e.code, Message: e.message}
 	}
 	s.metrics.accepted.Add(float64(accepted))
 	s.metrics.replayed.Add(float64(accepted))
+	s.countCoerced(q)
 	return outcomes, nil
 }
 
