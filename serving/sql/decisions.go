@@ -61,7 +61,7 @@ func (d *decisions) find(c *catalog.Catalog, key [sha256.Size]byte) (found decis
 }
 
 // add keeps a decision. Where there are too many, all go: those of statements that come again are soon back.
-func (d *decisions) add(c *catalog.Catalog, key [sha256.Size]byte, r *Request) {
+func (d *decisions) add(key [sha256.Size]byte, r *Request) {
 	if len(r.SQL) > maxDecidedLength || len(r.reads.Columns)+len(r.reads.Tables) > maxDecidedNames {
 		return
 	}
@@ -69,8 +69,8 @@ func (d *decisions) add(c *catalog.Catalog, key [sha256.Size]byte, r *Request) {
 	made.reads = r.reads.Clone()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.catalog != c || len(d.byKey) >= maxDecisions {
-		d.catalog = c
+	if d.catalog != r.catalog || len(d.byKey) >= maxDecisions {
+		d.catalog = r.catalog
 		d.byKey = map[[sha256.Size]byte]decision{}
 	}
 	d.byKey[key] = made

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"recount/schemas/catalog"
-	"recount/serving/oracle"
 	"recount/serving/reader"
 	"recount/serving/sql/guard"
 )
@@ -95,23 +94,53 @@ func TestDecisionsAreKept(t *testing.T) {
 	}
 }
 
+// TestViewsThatGoMeanwhile has the view of a statement deleted while the statement waits for the engine. Its name must
+// not come to mean another table.
+func TestViewsThatGoMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := filled(t)
+	without := *f.catalog
+	without.Views = maps.Clone(without.Views)
+	delete(without.Views, "flights")
+	source := &changing{f.catalog}
+	f.statements.cfg.Catalog = source
+	engine := f.statements.cfg.Engine
+	f.statements.cfg.Engine = func(ctx context.Context, tenant string, run func(Session) error) error {
+		source.now = &without
+		return engine(ctx, tenant, run)
+	}
+	a, err := f.statements.Run(t.Context(), "default", Request{SQL: "SELECT sum(n) FROM flights", Format: "TSV"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if string(a.Body) != "2\n" || len(a.Accuracy.Through) == 0 {
+		t.Errorf("got %q, %+v", a.Body, a.Accuracy)
+	}
+	var refused *guard.Refusal
+	late := decided(Request{SQL: "SELECT count() FROM gone"}, "gone")
+	if _, err := f.statements.run(t.Context(), "default", late); !errors.As(err, &refused) {
+		t.Errorf("a table that is not there: %v", err)
+	}
+}
+
 // TestDecisionsAreBounded keeps more decisions than there may be, and one of a long statement.
 func TestDecisionsAreBounded(t *testing.T) {
 	t.Parallel()
 	var d decisions
-	c := oracle.Catalog()
 	r := decided(Request{}, "flights")
+	c := r.catalog
 	var key [32]byte
 	for i := range 3 * maxDecisions / 2 {
 		key = decisionKey(&Request{SQL: strings.Repeat("x", i)})
-		d.add(c, key, &r)
+		d.add(key, &r)
 	}
 	if _, known := d.find(c, key); !known || len(d.byKey) > maxDecisions {
 		t.Errorf("the last one is known: %t; %d are kept", known, len(d.byKey))
 	}
 	r.SQL = strings.Repeat("x", maxDecidedLength+1)
 	key = decisionKey(&r)
-	d.add(c, key, &r)
+	d.add(key, &r)
 	if _, known := d.find(c, key); known {
 		t.Error("the decision about a long statement is kept")
 	}

@@ -198,6 +198,7 @@ func (f *fixture) rows(tenant, sql string, used ...string) string {
 
 // decided is a request that was found to read all columns of tables.
 func decided(r Request, tables ...string) Request {
+	r.catalog = oracle.Catalog()
 	r.reads = &guard.Reads{Tables: tables, AllColumns: true}
 	r.eventsFrom = window.MinTime
 	r.eventsTo = window.MaxTime + 1

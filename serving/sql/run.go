@@ -40,19 +40,19 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 		ctx, cancel = context.WithTimeout(ctx, limits.Timeout)
 		defer cancel()
 	}
-	if names := namesOf(s.cfg.Catalog.Catalog()); st.Described != "" && !names[st.Described] {
+	r.catalog = s.cfg.Catalog.Catalog()
+	if names := namesOf(r.catalog); st.Described != "" && !names[st.Described] {
 		return nil, guard.NoTable(st.Described)
 	}
 	r.tenant = tenant
 	written := r.SQL
 	r.SQL = st.Text
 	r.eventsFrom, r.eventsTo = timesOf(r.settings)
-	c := s.cfg.Catalog.Catalog()
 	key := decisionKey(&r)
 	known := false
-	if r.decision, known = s.decided.find(c, key); !known {
-		if r.decision, err = s.decide(ctx, c, &r); err == nil {
-			s.decided.add(c, key, &r)
+	if r.decision, known = s.decided.find(r.catalog, key); !known {
+		if r.decision, err = s.decide(ctx, &r); err == nil {
+			s.decided.add(key, &r)
 		}
 	}
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Statements) Run(ctx context.Context, tenant string, r Request) (*Answer
 }
 
 // decide returns what a statement reads, or why it may not run. The engine parses it for that, and does nothing else.
-func (s *Statements) decide(ctx context.Context, c *catalog.Catalog, r *Request) (decision, error) {
+func (s *Statements) decide(ctx context.Context, r *Request) (decision, error) {
 	var tree []byte
 	err := s.cfg.Engine(ctx, r.tenant, func(session Session) error {
 		if err := session.Exec("USE "+EmptyDatabase, nil); err != nil {
@@ -89,7 +89,9 @@ func (s *Statements) decide(ctx context.Context, c *catalog.Catalog, r *Request)
 		return decision{}, err
 	}
 	text := strings.TrimSuffix(string(tree), "\n")
-	reads, err := guard.Decide(text, namesOf(c), func(table string) []string { return columnNames(c, table) })
+	reads, err := guard.Decide(text, namesOf(r.catalog), func(table string) []string {
+		return columnNames(r.catalog, table)
+	})
 	return decision{reads, guard.TakesLimit(text)}, err
 }
 

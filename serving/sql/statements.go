@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	"recount/schemas/catalog"
@@ -12,6 +13,7 @@ import (
 	"recount/schemas/record"
 	"recount/serving/batchview"
 	"recount/serving/reader"
+	"recount/serving/sql/guard"
 )
 
 // Session is one session of an engine, in which statements see each other's temporary tables.
@@ -84,6 +86,7 @@ type Request struct {
 
 	tenant   string
 	settings map[string]string // all of them, checked
+	catalog  *catalog.Catalog  // of the decision; its tables are read, whatever is declared meanwhile
 	decision
 	// eventsFrom and eventsTo bound the times of events.
 	eventsFrom, eventsTo int64
@@ -143,15 +146,19 @@ func (s *Statements) run(ctx context.Context, tenant string, r Request) (*Answer
 // because it may then be of rows that were lost or edited (Q3). So is an exception, which such a row, or a table that
 // is gone, may have caused.
 func (s *Statements) attempt(ctx context.Context, tenant string, r Request, memory *query.Share) (*Answer, error) {
-	c := s.cfg.Catalog.Catalog()
+	c := r.catalog
 	var tables []table
 	var script []step
 	all := tablesOf(c)
 	for _, name := range r.reads.Tables {
-		if t, isRows := all[name]; isRows {
+		t, isRows := all[name]
+		switch {
+		case isRows:
 			tables = append(tables, t)
-		} else {
+		case slices.Contains(systemNames, name):
 			script = append(script, systemSteps(name, c)...)
+		default:
+			return nil, guard.NoTable(name)
 		}
 	}
 	a := &Answer{memory: memory}

@@ -48,6 +48,35 @@ func TestNeedlesAreShort(t *testing.T) {
 	}
 }
 
+// TestPatternsReadNoFurtherThanTheirMatches looks for a pattern again after each match. A match that ends long before
+// what was read for it makes the time the square of the text.
+func TestPatternsReadNoFurtherThanTheirMatches(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, pattern := range []string{"a+b|a", "a(a*b)?", "a(?:[ab]*c)*", "(a|b+c)a", "a{1,1000}b|a",
+		"(ab)*c|x", "(a+b){0,1}a"} {
+		for _, call := range []string{"countMatches(page, P)", "countMatchesCaseInsensitive(page, P)",
+			"extractAll(page, P)", "extractAllGroupsVertical(page, P)",
+			"extractAllGroups(page, P)", "replaceRegexpAll(page, P, '')",
+			"REGEXP_REPLACE(page, P, '')", "splitByRegexp(P, assumeNotNull(page))"} {
+			sql := "SELECT " + strings.ReplaceAll(call, "P", "'"+pattern+"'") + " FROM visits"
+			if _, err := w.decide(t, sql); !isRefusal(err) {
+				t.Errorf("%s: %v, want a refusal", sql, err)
+			}
+		}
+	}
+	for _, sql := range []string{
+		"SELECT countMatches(page, '[0-9]+'), extractAll(page, '([a-z]+)/(\\\\d+)') FROM visits",
+		"SELECT replaceRegexpAll(page, 'https?:[^/]+', ''), splitByRegexp('\\\\s*,', assumeNotNull(page)) FROM visits",
+		"SELECT replaceRegexpAll(page, 'foo|bar', 'x'::String), countMatches(page, CAST('a|bc', 'String')) FROM visits",
+		"SELECT match(page, 'a+b|a'), extract(page, '(a+b)?'), replaceRegexpOne(page, 'a+b|a', '') FROM visits",
+	} {
+		if _, err := w.run(t, sql); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
 // TestSearchesInArraysAreShort looks for the values of many rows in a long array that is the same for all. One call
 // would go on for minutes after its time.
 func TestSearchesInArraysAreShort(t *testing.T) {
