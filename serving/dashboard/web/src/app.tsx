@@ -13,7 +13,10 @@ export function App() {
   const [key, setKey] = useState(savedKey());
   useEffect(() => {
     const onRefused = () => setRefused(true);
-    const onChange = () => setKey(savedKey());
+    const onChange = () => {
+      setKey(savedKey());
+      if (savedKey()) setRefused(false);
+    };
     window.addEventListener("keyrefused", onRefused);
     window.addEventListener("keychange", onChange);
     return () => {
@@ -60,7 +63,7 @@ export function App() {
           )}
         </div>
       </header>
-      {refused ? <KeyPage done={() => setRefused(false)} /> : <tab.View key={`${tab.name} ${key}`} />}
+      {refused ? <KeyPage /> : <tab.View key={`${tab.name} ${key}`} />}
     </>
   );
 }

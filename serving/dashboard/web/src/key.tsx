@@ -2,6 +2,20 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure, savedKey, saveKey, send } from "./api";
 import { Field, Notice, Page } from "./components";
+import { changed, formatRoute, parseRoute } from "./route";
+
+/**
+ * takeKey moves a key from the address, such as #now?key=recount_…, into the tab. A browser keeps what stands after #
+ * from servers and their logs. It may stay in the browser's history, so such links are for keys of a short life. A key
+ * that the tab has stays, or a link of somebody else could replace it unseen.
+ */
+export function takeKey(): void {
+  const route = parseRoute(location.hash);
+  const key = route.state.get("key");
+  if (!key) return;
+  history.replaceState(null, "", formatRoute({ tab: route.tab, state: changed(route.state, { key: "" }) }));
+  if (!savedKey()) saveKey(key);
+}
 
 /** checkKey asks the server about a key. It returns what is wrong with it, or "". */
 export async function checkKey(key: string): Promise<string> {
@@ -18,7 +32,7 @@ export async function checkKey(key: string): Promise<string> {
   }
 }
 
-export function KeyPage(props: { done: () => void }) {
+export function KeyPage() {
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
   const input = useRef<HTMLInputElement>(null);
@@ -33,7 +47,6 @@ export function KeyPage(props: { done: () => void }) {
     setWrong(problem);
     if (problem) return input.current?.select();
     saveKey(key);
-    props.done();
   };
   return (
     <Page title="This server asks for a key">
