@@ -12,10 +12,10 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup web browser screenshots build demo test race lint vuln bench growth dist fuzz sim rules proof alerts streams readers torture generators clean
+.PHONY: help setup web browser screenshots build demo demo-web test race lint vuln bench growth dist fuzz sim rules proof alerts streams readers torture generators clean
 
 help: ## Print this.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(NPM_OK) web ## Install the embedded ClickHouse engine and the sample data (npm packages pinned by a lock file), and build the page.
 
@@ -53,6 +53,9 @@ dist: setup build ## Pack archives, deb and rpm into bin/dist, with licences, SB
 
 demo: setup build ## Replay three million real flights; compare live, exact and true counts.
 	bin/recount demo $(ARGS)
+
+demo-web: setup build ## Run a small shop that counts itself, and open it beside its counts.
+	$(GO) run ./deploy/proof/shop bin/recount
 
 test: setup ## Run every test.
 	$(GO) test -timeout 30m $(PKGS)
