@@ -88,7 +88,7 @@ async function readFailure(response: Response): Promise<Failure> {
   return new Failure(response.status, p.code ?? "", detail + reasons, p.field);
 }
 
-/** call runs an operation of the API and returns the JSON of its answer. */
+/** call runs an operation of the API and returns the JSON of its answer, which a delete does not have. */
 export async function call<P extends keyof paths, M extends Method>(
   method: M,
   path: P,
@@ -101,7 +101,8 @@ export async function call<P extends keyof paths, M extends Method>(
     init.headers = { Accept: "application/json", "Content-Type": "application/json" };
   }
   const response = await send(address(path, request), init);
-  return parseJSON(await response.text()) as AnswerOf<Operation<P, M>>;
+  const text = await response.text();
+  return (text === "" ? undefined : parseJSON(text)) as AnswerOf<Operation<P, M>>;
 }
 
 /** parseJSON keeps a whole number that a JavaScript number cannot hold as the text of its digits. */

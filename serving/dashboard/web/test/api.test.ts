@@ -1,5 +1,13 @@
-import { expect, test } from "vitest";
-import { address, parseJSON } from "../src/api";
+import { afterEach, expect, test, vi } from "vitest";
+import { address, call, parseJSON } from "../src/api";
+
+afterEach(() => vi.unstubAllGlobals());
+
+test("a delete has no answer", async () => {
+  vi.stubGlobal("sessionStorage", { getItem: () => null });
+  vi.stubGlobal("fetch", async () => new Response(null, { status: 204 }));
+  expect(await call("delete", "/v1/views/{name}", { path: { name: "v" } })).toBeUndefined();
+});
 
 test("an address has its parts escaped, and lists repeated", () => {
   expect(address("/v1/views/{name}", { path: { name: "a/b" } })).toBe("/v1/views/a%2Fb");
