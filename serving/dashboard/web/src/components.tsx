@@ -128,8 +128,16 @@ export interface Column<R> {
   number?: boolean;
 }
 
-/** Table scrolls by itself when it is wider than its card. label says what it is to a screen reader. */
-export function Table<R>(props: { label: string; columns: readonly Column<R>[]; rows: readonly R[] }) {
+/**
+ * Table scrolls by itself when it is wider than its card. label says what it is to a screen reader. keyOf names a row whose
+ * cells keep a state: without it the next row would take the state of one that vanished.
+ */
+export function Table<R>(props: {
+  label: string;
+  columns: readonly Column<R>[];
+  rows: readonly R[];
+  keyOf?: (row: R) => string;
+}) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard.
     <section class="table" aria-label={props.label} tabIndex={0}>
@@ -145,7 +153,7 @@ export function Table<R>(props: { label: string; columns: readonly Column<R>[]; 
         </thead>
         <tbody>
           {props.rows.map((row, i) => (
-            <tr key={i}>
+            <tr key={props.keyOf ? props.keyOf(row) : i}>
               {props.columns.map((c, j) => (
                 <td key={j} class={c.number ? "number" : ""}>
                   {c.cell(row)}

@@ -1,10 +1,12 @@
 // The event types and views that are declared, and how far views are filled.
+import type { ComponentChildren } from "preact";
 import { AskFirst, useAct } from "../act";
 import { call, type Schemas } from "../api";
-import { Card, Empty, Refused, Table } from "../components";
+import { Card, type Column, Empty, Notice, Refused, Table } from "../components";
 import { fieldTypes } from "../draft";
 import { conditionText } from "../fate";
 import { formatCount } from "../format";
+import { useLoad } from "../load";
 import { useURLState } from "../route";
 import { TypeForm } from "./typeform";
 import { ViewForm } from "./viewform";
@@ -12,11 +14,23 @@ import { ViewForm } from "./viewform";
 type View = Schemas["View"];
 type EventType = Schemas["EventType"];
 
+/** useMayEdit asks for what only a key that may declare can read. It is undefined until the server has answered. */
+function useMayEdit(): { may: boolean; why: string } | undefined {
+  const { value, failure } = useLoad((signal) => call("get", "/v1/catalog", { signal }), []);
+  if (failure?.status === 403)
+    return { may: false, why: "To declare or delete, use a key with the scope admin: Key, above." };
+  if (failure?.status === 404)
+    return { may: false, why: "Types and views are declared at the address of admin.listen." };
+  return value || failure ? { may: true, why: "" } : undefined;
+}
+
 export function Views(props: { views: View[]; types: EventType[]; reload: () => void }) {
   const { views, types } = props;
   const [state, setState] = useURLState();
   const edited = state.get("edit");
   const editedType = state.get("type");
+  const rights = useMayEdit();
+  const may = rights?.may === true;
   const close = () => {
     setState({ edit: "", type: "" });
     props.reload();
@@ -27,9 +41,11 @@ export function Views(props: { views: View[]; types: EventType[]; reload: () => 
         <ViewForm key={edited} name={edited === "+" ? "" : edited} types={types} close={close} />
       )}
       {editedType && <TypeForm key={editedType} name={editedType === "+" ? "" : editedType} close={close} />}
+      {rights?.why && <Notice kind="info">{rights.why}</Notice>}
       <Card
         title="Views"
         aside={
+          may &&
           types.length > 0 && (
             <button type="button" onClick={() => setState({ edit: "+", type: "" })}>
               New view
@@ -42,7 +58,7 @@ export function Views(props: { views: View[]; types: EventType[]; reload: () => 
         ) : (
           <ViewTable
             views={views}
-            edit={(name) => setState({ edit: name, type: "" })}
+            edit={may ? (name) => setState({ edit: name, type: "" }) : undefined}
             reload={props.reload}
           />
         )}
@@ -50,12 +66,18 @@ export function Views(props: { views: View[]; types: EventType[]; reload: () => 
       <Card
         title="Event types"
         aside={
-          <button type="button" class="second" onClick={() => setState({ edit: "", type: "+" })}>
-            New event type
-          </button>
+          may && (
+            <button type="button" class="second" onClick={() => setState({ edit: "", type: "+" })}>
+              New event type
+            </button>
+          )
         }
       >
-        <TypeTable types={types} edit={(name) => setState({ edit: "", type: name })} reload={props.reload} />
+        <TypeTable
+          types={types}
+          edit={may ? (name) => setState({ edit: "", type: name }) : undefined}
+          reload={props.reload}
+        />
       </Card>
     </>
   );
@@ -73,7 +95,13 @@ function NoView({ hasTypes }: { hasTypes: boolean }) {
   );
 }
 
-function ViewTable(props: { views: View[]; edit: (name: string) => void; reload: () => void }) {
+interface Editing {
+  /** edit is undefined for a key that may not declare. */
+  edit: ((name: string) => void) | undefined;
+  reload: () => void;
+}
+
+function ViewTable(props: { views: View[] } & Editing) {
   return (
     <Table
       label="Views"
@@ -85,26 +113,33 @@ function ViewTable(props: { views: View[]; edit: (name: string) => void; reload:
         { name: "measures", cell: (v) => v.measures.map(measureText).join(", ") },
         { name: "where", cell: (v) => v.where.map(conditionText).join(" and ") || "–" },
         { name: "state", cell: (v) => <Filling view={v} /> },
-        {
-          name: "actions",
-          cell: (v) => (
-            <span class="row-actions">
-              <button
-                type="button"
-                class="second"
-                aria-label={`Edit ${v.name}`}
-                onClick={() => props.edit(v.name)}
-              >
-                Edit
-              </button>
-              <DeleteView name={v.name} reload={props.reload} />
-            </span>
-          ),
-        },
+        ...actions<View>(props.edit, (v) => <DeleteView name={v.name} reload={props.reload} />),
       ]}
       rows={props.views}
+      keyOf={(v) => v.name}
     />
   );
+}
+
+/** actions is the column of what can be done with a row, or nothing for a key that may do nothing. */
+function actions<R extends { name: string }>(
+  edit: Editing["edit"],
+  remove: (row: R) => ComponentChildren,
+): Column<R>[] {
+  if (!edit) return [];
+  return [
+    {
+      name: "actions",
+      cell: (row) => (
+        <span class="row-actions">
+          <button type="button" class="second" aria-label={`Edit ${row.name}`} onClick={() => edit(row.name)}>
+            Edit
+          </button>
+          {remove(row)}
+        </span>
+      ),
+    },
+  ];
 }
 
 function measureText(m: Schemas["Measure"]): string {
@@ -145,7 +180,7 @@ function DeleteView({ name, reload }: { name: string; reload: () => void }) {
   );
 }
 
-function TypeTable(props: { types: EventType[]; edit: (name: string) => void; reload: () => void }) {
+function TypeTable(props: { types: EventType[] } & Editing) {
   if (props.types.length === 0) {
     return (
       <Empty title="No event type is declared">
@@ -176,24 +211,10 @@ function TypeTable(props: { types: EventType[]; edit: (name: string) => void; re
           name: "declared",
           cell: (t) => (t.discovered ? <span class="quiet">from events</span> : "by request or file"),
         },
-        {
-          name: "actions",
-          cell: (t) => (
-            <span class="row-actions">
-              <button
-                type="button"
-                class="second"
-                aria-label={`Edit ${t.name}`}
-                onClick={() => props.edit(t.name)}
-              >
-                Edit
-              </button>
-              <DeleteType type={t} reload={props.reload} />
-            </span>
-          ),
-        },
+        ...actions<EventType>(props.edit, (t) => <DeleteType type={t} reload={props.reload} />),
       ]}
       rows={props.types}
+      keyOf={(t) => t.name}
     />
   );
 }
