@@ -8,7 +8,7 @@ export const mostBytes = 256 * 1024 * 1024;
 
 export class BadFile extends Error {}
 
-/** Reader splits a text that arrives in pieces into rows. */
+/** Reader splits a text that arrives in pieces into rows. A blank line is a row without cells, as a spreadsheet counts it. */
 export class Reader {
   row = 1;
   private cells: string[] = [];
@@ -78,7 +78,7 @@ export class Reader {
   private endRow(rows: string[][]): void {
     const blank = this.cells.length === 0 && this.cell === "" && !this.quoted;
     this.endCell();
-    if (!blank) rows.push(this.cells);
+    rows.push(blank ? [] : this.cells);
     this.cells = [];
     this.row++;
   }
@@ -140,10 +140,26 @@ export interface FileColumn {
   type: Type;
   /** skip leaves the column out. */
   skip: boolean;
+  /** declared is the type of the field of this name, if the event type exists and has it. */
+  declared?: string;
+}
+
+/**
+ * declaredAs gives columns the types of the fields that are declared already, whatever their values look like. A type that
+ * JSON has no form for, such as a decimal, is sent as a text, so it loses no digit.
+ */
+export function declaredAs(columns: readonly FileColumn[], fields: Record<string, string>): FileColumn[] {
+  return columns.map(({ name, type, skip }) => {
+    const declared = fields[name];
+    if (declared === undefined) return { name, type, skip };
+    return { name, type: types.find((t) => t === declared) ?? "string", skip, declared };
+  });
 }
 
 export interface Plan {
   file: string;
+  /** digest is the SHA-256 of the file in hex. It tells apart files of the same name. */
+  digest: string;
   type: string;
   columns: FileColumn[];
   /** timeColumn is the index of the column with the time of the event, or -1. */
@@ -152,14 +168,17 @@ export interface Plan {
   fallback: string;
 }
 
-/** eventOf writes a row as a CloudEvent. Its source is the file and its id the row, so a file that is sent again counts once. */
+/**
+ * eventOf writes a row as a CloudEvent. Its source is the file's name and content, and its id the row. So a file that is sent
+ * again counts once, and tomorrow's file of the same name is another one.
+ */
 export function eventOf(plan: Plan, row: number, cells: readonly string[]): string {
   const data = plan.columns.flatMap((column, i) => {
     const cell = cells[i] ?? "";
     if (column.skip || i === plan.timeColumn || cell === "") return [];
     return [`${JSON.stringify(column.name)}:${token(cell, column.type)}`];
   });
-  const source = `csv/${encodeURIComponent(plan.file).slice(0, 180)}`;
+  const source = `csv/${encodeURIComponent(plan.file).slice(0, 180)}/${plan.digest.slice(0, 16)}`;
   const when = timestamp(cells[plan.timeColumn] ?? "") || plan.fallback;
   const head = { specversion: "1.0", id: String(row), source, type: plan.type, time: when };
   return `${JSON.stringify(head).slice(0, -1)},"data":{${data.join(",")}}}`;

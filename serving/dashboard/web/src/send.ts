@@ -1,6 +1,7 @@
 // Sends the rows of a file as events.
 import { Failure, type Schemas, savedKey } from "./api";
 import { BadFile, eventOf, mostBytes, mostRows, type Plan, Reader } from "./csv";
+import { SHA256 } from "./sha256";
 
 const batchRows = 1000;
 const mostTries = 8;
@@ -20,7 +21,23 @@ export interface Tally {
   bytes: number;
 }
 
-/** sendFile sends all rows after the head. Rows are numbered as a reader of the file numbers them: the head is row 1. */
+/** digestOf returns the SHA-256 of a file, as sha256sum prints it. */
+export async function digestOf(file: File, signal: AbortSignal): Promise<string> {
+  const digest = new SHA256();
+  const stream = file.stream().getReader();
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await stream.read();
+      if (done) return digest.hex();
+      digest.add(value);
+    }
+  } finally {
+    stream.cancel().catch(() => {});
+  }
+}
+
+/** sendFile sends all rows after the head. Rows are numbered as a spreadsheet numbers them. */
 export async function sendFile(
   file: File,
   plan: Plan,
@@ -30,6 +47,7 @@ export async function sendFile(
 ): Promise<Tally> {
   const tally: Tally = { rows: 0, accepted: 0, rejected: 0, errors: [], bytes: 0 };
   let batch: { row: number; event: string }[] = [];
+  let head = true;
   const flush = async () => {
     if (batch.length === 0) return;
     const sent = batch;
@@ -39,7 +57,10 @@ export async function sendFile(
   };
   await readRows(file, separator, async (row, cells, bytes) => {
     tally.bytes = bytes;
-    if (row === 1) return true;
+    if (head) {
+      head = false;
+      return true;
+    }
     if (++tally.rows > mostRows)
       throw new BadFile(`More than ${mostRows} rows: use recount ingest for large files.`);
     batch.push({ row, event: eventOf(plan, row, cells) });
@@ -51,7 +72,7 @@ export async function sendFile(
   return tally;
 }
 
-/** readRows reads a file in pieces, as long as each returns true. */
+/** readRows reads a file in pieces, as long as each returns true. Blank rows are counted and left out. */
 export async function readRows(
   file: File,
   separator: string,
@@ -70,7 +91,10 @@ export async function readRows(
       const text = done ? decoder.decode() : decoder.decode(value, { stream: true });
       const rows = reader.push(text);
       if (done) rows.push(...reader.end());
-      for (const cells of rows) if (!(await each(++row, cells, bytes))) return;
+      for (const cells of rows) {
+        row++;
+        if (cells.length > 0 && !(await each(row, cells, bytes))) return;
+      }
       if (done) return;
     }
   } catch (error) {

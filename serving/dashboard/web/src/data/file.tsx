@@ -4,6 +4,7 @@ import { Failure, type Schemas } from "../api";
 import { Card, Choice, Empty, Field, Notice, Refused, Table } from "../components";
 import {
   BadFile,
+  declaredAs,
   type FileColumn,
   types as fieldKinds,
   fieldName,
@@ -14,7 +15,7 @@ import {
 } from "../csv";
 import { declarationOf, emptyDraft, fieldTypes } from "../draft";
 import { formatCount } from "../format";
-import { mostErrors, readRows, sendFile, type Tally } from "../send";
+import { digestOf, mostErrors, readRows, sendFile, type Tally } from "../send";
 import { declare } from "./declare";
 
 /** sampleRows is how many rows the types are guessed from. */
@@ -67,8 +68,9 @@ function Drop({ choose }: { choose: (file: File | undefined) => void }) {
     >
       <strong>Drop a CSV file here, or choose one</strong>
       <span class="quiet">
-        Its first row names the columns. Each row becomes an event, known by the file's name and the row: a
-        file that is sent again counts once.
+        Its first row names the columns. Each row becomes an event, known by the file's name, the file's
+        content and the row: the same file counts once, however often it is sent. A file with a changed row is
+        another one, and all its rows count.
       </span>
       <input
         type="file"
@@ -91,16 +93,14 @@ async function readSample(file: File): Promise<Sample> {
   return { file, separator, head: head.map((h, i) => (i === 0 ? h.replace(/^\ufeff/, "") : h)), rows };
 }
 
-/** columnsOf guesses the columns. One whose name is a field of the type already has the type of that field. */
-function columnsOf(sample: Sample, known: Record<string, string>): FileColumn[] {
+/** columnsOf guesses the columns from their names and first values. */
+function columnsOf(sample: Sample): FileColumn[] {
   const used = new Set<string>();
   return sample.head.map((head, i) => {
     let name = fieldName(head, i);
     while (used.has(name)) name += "_1";
     used.add(name);
-    const guessed = typeOf(sample.rows.map((r) => r[i] ?? ""));
-    const declared = fieldKinds.find((t) => t === known[name]);
-    return { name, type: declared ?? guessed, skip: false };
+    return { name, type: typeOf(sample.rows.map((r) => r[i] ?? "")), skip: false };
   });
 }
 
@@ -109,8 +109,9 @@ function Import(props: { sample: Sample; types: Schemas["EventType"][]; reload: 
   const base = fieldName(sample.file.name.replace(/\.[^.]*$/, ""), 0);
   const [type, setType] = useState(base);
   const existing = props.types.find((t) => t.name === type);
-  const [columns, setColumns] = useState(() => columnsOf(sample, fieldTypes(existing)));
-  const [timeColumn, setTimeColumn] = useState(() => columns.findIndex((c) => c.type === "timestamp"));
+  const [guessed, setColumns] = useState(() => columnsOf(sample));
+  const columns = declaredAs(guessed, fieldTypes(existing));
+  const [timeColumn, setTimeColumn] = useState(() => guessed.findIndex((c) => c.type === "timestamp"));
   const [tally, setTally] = useState<Tally>();
   const [state, setState] = useState<{ busy: boolean; done?: boolean; view?: string; failure?: Failure }>({
     busy: false,
@@ -118,14 +119,16 @@ function Import(props: { sample: Sample; types: Schemas["EventType"][]; reload: 
   const stop = useRef<AbortController>(null);
   const run = async () => {
     stop.current = new AbortController();
+    const { signal } = stop.current;
     setState({ busy: true });
     setTally(undefined);
     try {
+      const digest = await digestOf(sample.file, signal);
       const view = existing ? existing.views[0] : await declareFor(type, columns, timeColumn);
       props.reload();
       const fallback = new Date(sample.file.lastModified).toISOString();
-      const plan = { file: sample.file.name, type, columns, timeColumn, fallback };
-      await sendFile(sample.file, plan, sample.separator, stop.current.signal, setTally);
+      const plan = { file: sample.file.name, digest, type, columns, timeColumn, fallback };
+      await sendFile(sample.file, plan, sample.separator, signal, setTally);
       setState(view ? { busy: false, done: true, view } : { busy: false, done: true });
     } catch (error) {
       const stopped = stop.current?.signal.aborted;
@@ -169,6 +172,12 @@ function Import(props: { sample: Sample; types: Schemas["EventType"][]; reload: 
             onChange={(v) => setTimeColumn(Number(v))}
           />
         </div>
+        {timeColumn < 0 && (
+          <p class="quiet">
+            All rows happened when the file was changed last. A copy of the file with another such time counts
+            again.
+          </p>
+        )}
         <Columns sample={sample} columns={columns} timeColumn={timeColumn} change={setColumns} />
         {state.failure && <Refused failure={state.failure} />}
         <div class="actions">
@@ -240,7 +249,12 @@ function Columns(props: {
         {
           name: "type",
           cell: (r) =>
-            r.i !== props.timeColumn && (
+            r.i !== props.timeColumn &&
+            (r.column.declared ? (
+              <span>
+                {r.column.declared} <span class="quiet">declared</span>
+              </span>
+            ) : (
               <select
                 aria-label={`Type of ${r.head}`}
                 value={r.column.type}
@@ -252,7 +266,7 @@ function Columns(props: {
                   </option>
                 ))}
               </select>
-            ),
+            )),
         },
         {
           name: "take",
@@ -313,6 +327,7 @@ function Result(props: { tally: Tally; size: number; done: boolean; view: string
           <p class="quiet">
             {tally.rejected > mostErrors && `The first ${mostErrors} are listed. `}
             They are kept as <a href="#data?show=letters">dead letters</a>: change the type, then replay them.
+            Or correct them, and send them in a file of their own.
           </p>
         </>
       )}
