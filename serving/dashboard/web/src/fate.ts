@@ -85,6 +85,15 @@ function noteText(view: View): string {
   return notes.length ? ` ${notes.join(" ")}` : "";
 }
 
+/** sinceText says of a rejected event whether one with its source and id was stored since. */
+export function sinceText(letter: Schemas["DeadLetter"], events: readonly Event[]): string {
+  const times = events.map((e) => Date.parse(e.accepted ?? e.landed ?? ""));
+  if (times.length === 0) return "";
+  return times.some((t) => t >= Date.parse(letter.received))
+    ? "It was accepted since: replayed, or sent again."
+    : "An event with this source and id had been accepted before.";
+}
+
 const signs: Record<string, string> = {
   eq: "=",
   ne: "≠",

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Schemas } from "../src/api";
-import { stepsOf, verdict } from "../src/fate";
+import { sinceText, stepsOf, verdict } from "../src/fate";
 
 const position = { partition: 1, epoch: 1, sequence: 7, index: 3 };
 const event = (changes: Partial<Schemas["ExplainedEvent"]>): Schemas["ExplainedEvent"] => ({
@@ -75,6 +75,15 @@ test("what is not counted says why", () => {
   const copy = stepsOf(event({ status: "copy", copy_of: { ...position, index: 0 }, conflict: true })).at(-1);
   expect(copy?.text).toContain("partition 1, message 7, event 0 counts instead");
   expect(copy?.text).toContain("conflict");
+});
+
+test("a rejected event says whether it was accepted since", () => {
+  const letter = { received: "2024-05-01T10:00:40.5Z" } as Schemas["DeadLetter"];
+  expect(sinceText(letter, [])).toBe("");
+  const before = event({ accepted: "2024-05-01T10:00:40.123456789Z" });
+  expect(sinceText(letter, [before])).toContain("accepted before");
+  const { accepted: _, ...trimmed } = { ...before, landed: "2024-05-01T10:01:00Z" };
+  expect(sinceText(letter, [before, trimmed])).toContain("accepted since");
 });
 
 test("the verdict is about the event that counts, not about its copies", () => {

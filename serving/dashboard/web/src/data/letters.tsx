@@ -7,38 +7,21 @@ import { Card, CodeBlock, Empty, Notice, Refused, Table } from "../components";
 import { formatCount } from "../format";
 import { useLoad } from "../load";
 import { useURLState } from "../route";
+import { acceptedOf, addMarks, markOf, type Reason, readMarks, reasonsOf } from "./reasons";
 
 type Letter = Schemas["DeadLetter"];
 
 /** mostLetters is a page of the API. Reasons are counted in the newest page. */
 const mostLetters = 1000;
 const mostListed = 50;
+const mostMessages = 5;
 const pollMillis = 5000;
 /** mostPages bounds how many pages one replay asks for. */
 const mostPages = 1000;
 
-export interface Reason {
-  code: string;
-  type: string;
-  count: number;
-  message: string;
-}
-
-/** reasonsOf groups dead letters by what was wrong with them, the most frequent first. */
-export function reasonsOf(letters: readonly Letter[]): Reason[] {
-  const found = new Map<string, Reason>();
-  for (const l of letters) {
-    const type = l.event_type ?? "";
-    const key = `${l.code} ${type}`;
-    const reason = found.get(key) ?? { code: l.code, type, count: 0, message: l.message };
-    reason.count++;
-    found.set(key, reason);
-  }
-  return [...found.values()].sort((a, b) => b.count - a.count || (a.code < b.code ? -1 : 1));
-}
-
 export function Letters() {
   const [state, setState] = useURLState();
+  const [marks, setMarks] = useState(readMarks);
   const load = useLoad(
     (signal) => call("get", "/v1/dead-letters", { query: { limit: mostLetters }, signal }),
     [],
@@ -69,13 +52,26 @@ export function Letters() {
             <Table
               label="Reasons"
               columns={[
-                { name: "events", number: true, cell: (r) => formatCount(r.count) },
+                { name: "events", number: true, cell: (r) => <Count reason={r} /> },
                 { name: "code", cell: (r) => <code>{r.code}</code> },
                 { name: "type", cell: (r) => r.type || "–" },
-                { name: "newest message", cell: (r) => r.message },
-                { name: "action", cell: (r) => <ReplayReason reason={r} reload={load.reload} /> },
+                { name: "newest message", cell: (r) => <Messages reason={r} /> },
+                {
+                  name: "action",
+                  cell: (r) => (
+                    <ReplayReason
+                      reason={r}
+                      letters={letters}
+                      replayed={(accepted) => {
+                        setMarks(addMarks(accepted));
+                        load.reload();
+                      }}
+                    />
+                  ),
+                },
               ]}
-              rows={reasonsOf(letters)}
+              rows={reasonsOf(letters, marks)}
+              keyOf={(r) => `${r.code} ${r.type}`}
             />
           </Card>
           <Card
@@ -88,7 +84,11 @@ export function Letters() {
               )
             }
           >
-            <LetterTable letters={listed.slice(0, mostListed)} />
+            <p class="quiet">
+              A dead letter stays here until it expires, whether it was replayed or not. Its id leads to what
+              became of the event since.
+            </p>
+            <LetterTable letters={listed.slice(0, mostListed)} marks={marks} />
             {listed.length > mostListed && (
               <p class="quiet after">
                 The newest {mostListed} are listed; recount dead-letters list has all.
@@ -101,30 +101,68 @@ export function Letters() {
   );
 }
 
+function Count({ reason: r }: { reason: Reason }) {
+  return (
+    <>
+      {formatCount(r.count)}
+      {r.replayed > 0 && <div class="good nowrap">✓ {formatCount(r.replayed)} replayed</div>}
+    </>
+  );
+}
+
+function Messages({ reason: { messages } }: { reason: Reason }) {
+  if (messages.length === 1) return <>{messages[0]?.text}</>;
+  return (
+    <>
+      {messages.slice(0, mostMessages).map((m) => (
+        <div key={m.text}>
+          {m.text} <span class="quiet nowrap">× {formatCount(m.count)}</span>
+        </div>
+      ))}
+      {messages.length > mostMessages && (
+        <div class="quiet">and {formatCount(messages.length - mostMessages)} other messages</div>
+      )}
+    </>
+  );
+}
+
 interface Tally {
   replayed: number;
   accepted: number;
-  failed: Schemas["ReplayFailure"][];
+  /** message is why the first one failed. */
+  message?: string;
+  /** marks are those of the letters that were accepted, of the letters in the page. */
+  marks: string[];
 }
 
-async function replay(query: { code: string; type?: string }): Promise<Tally> {
-  const tally: Tally = { replayed: 0, accepted: 0, failed: [] };
+async function replay(query: { code: string; type?: string }, letters: readonly Letter[]): Promise<Tally> {
+  const tally: Tally = { replayed: 0, accepted: 0, marks: [] };
+  const failed = new Set<string>();
   let cursor: string | undefined;
   for (let page = 0; page < mostPages; page++) {
     const asked = cursor ? { ...query, cursor } : query;
     const r = await call("post", "/v1/dead-letters/replays", { query: { ...asked, limit: mostLetters } });
     tally.replayed += r.replayed;
     tally.accepted += r.accepted;
-    tally.failed.push(...r.failed.slice(0, mostListed - tally.failed.length));
+    if (tally.message === undefined && r.failed[0]) tally.message = r.failed[0].message;
+    for (const f of r.failed) failed.add(f.name);
     cursor = r.cursor;
-    if (!cursor) break;
+    if (!cursor) return { ...tally, marks: acceptedOf(letters, query, failed) };
   }
   return tally;
 }
 
-function ReplayReason({ reason, reload }: { reason: Reason; reload: () => void }) {
+function ReplayReason(props: {
+  reason: Reason;
+  letters: readonly Letter[];
+  replayed: (marks: string[]) => void;
+}) {
+  const { reason } = props;
   const query = reason.type ? { code: reason.code, type: reason.type } : { code: reason.code };
-  const act = useAct(() => replay(query), reload);
+  const act = useAct(
+    () => replay(query, props.letters),
+    (done) => props.replayed(done.marks),
+  );
   const what = `${reason.code}${reason.type ? ` of ${reason.type}` : ""}`;
   return (
     <>
@@ -143,26 +181,43 @@ function ReplayReason({ reason, reload }: { reason: Reason; reload: () => void }
       {act.done && (
         <Notice kind={act.done.accepted === act.done.replayed ? "info" : "warn"}>
           {formatCount(act.done.accepted)} of {formatCount(act.done.replayed)} accepted.
-          {act.done.failed[0] && ` ${act.done.failed[0].message}`}
+          {act.done.message && ` ${act.done.message}`}
         </Notice>
       )}
     </>
   );
 }
 
-function LetterTable({ letters }: { letters: Letter[] }) {
+/** explainLink leads to what became of the event, if its id could be read. */
+function explainLink(l: Letter): string {
+  const state = new URLSearchParams({ id: l.event_id ?? "" });
+  if (l.source) state.set("source", l.source);
+  if (l.event_time) state.set("time", l.event_time);
+  return `#event?${state}`;
+}
+
+function LetterTable({ letters, marks }: { letters: Letter[]; marks: ReadonlySet<string> }) {
   return (
     <Table
       label="Dead letters"
       columns={[
         { name: "received", cell: (l) => <span class="nowrap">{clock(l.received)}</span> },
-        { name: "event", cell: (l) => l.event_id || "–" },
+        {
+          name: "event",
+          cell: (l) => (
+            <>
+              {l.event_id ? <a href={explainLink(l)}>{l.event_id}</a> : "–"}
+              {marks.has(markOf(l)) && <div class="good nowrap">✓ replayed</div>}
+            </>
+          ),
+        },
         { name: "source", cell: (l) => l.source || "–" },
         { name: "type", cell: (l) => l.event_type || "–" },
         { name: "reason", cell: (l) => l.message },
         { name: "as it came", cell: (l) => <Raw letter={l} /> },
       ]}
       rows={letters}
+      keyOf={markOf}
     />
   );
 }

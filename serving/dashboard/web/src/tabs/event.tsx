@@ -3,7 +3,7 @@ import { useRef } from "preact/hooks";
 import { call, type Schemas } from "../api";
 import { clock } from "../clock";
 import { Card, Empty, Field, Notice, Page, Refused } from "../components";
-import { type Step, stepsOf, verdict } from "../fate";
+import { type Step, sinceText, stepsOf, verdict } from "../fate";
 import { formatCount } from "../format";
 import { useLoad } from "../load";
 import { useURLState } from "../route";
@@ -98,7 +98,7 @@ function Explained({ id, source, time }: { id: string; source: string; time: str
       ))}
       {e.more ? <Notice kind="info">{formatCount(e.more)} more copies are not listed.</Notice> : null}
       {e.dead_letters.map((letter) => (
-        <Rejected key={letter.name} letter={letter} />
+        <Rejected key={letter.name} letter={letter} since={sinceText(letter, e.events)} />
       ))}
       {e.events.length + e.dead_letters.length === 0 && (
         <Unknown source={source} time={time} search={e.search} />
@@ -138,15 +138,24 @@ function Steps({ event }: { event: Schemas["ExplainedEvent"] }) {
   );
 }
 
-function Rejected({ letter }: { letter: Schemas["DeadLetter"] }) {
+function Rejected({ letter, since }: { letter: Schemas["DeadLetter"]; since: string }) {
   return (
-    <Card title="Rejected" aside={<span class="quiet">{clock(letter.received)}</span>}>
+    <Card
+      title={since ? "Was rejected" : "Rejected"}
+      aside={<span class="quiet">{clock(letter.received)}</span>}
+    >
       <p>
         <strong>{letter.code}</strong>: {letter.message}
       </p>
+      {since && <p class="after">{since}</p>}
       <p class="after quiet">
-        It is kept as the dead letter <code>{letter.name}</code>. When the reason is gone,{" "}
-        <a href={`#data?show=letters&code=${letter.code}`}>replay it</a>: it keeps its id and counts once.
+        It is kept as the dead letter <code>{letter.name}</code>.{" "}
+        {!since && (
+          <>
+            When the reason is gone, <a href={`#data?show=letters&code=${letter.code}`}>replay it</a>: it
+            keeps its id and counts once.
+          </>
+        )}
       </p>
     </Card>
   );
