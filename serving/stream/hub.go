@@ -96,7 +96,7 @@ func (h *Hub) Join(q Query) (*Reader, error) {
 	h.tenants[q.Tenant].readers++
 	h.readers++
 	found.readers++
-	return &Reader{running: found}, nil
+	return &Reader{running: found, first: found.join()}, nil
 }
 
 // checkRoom returns what a new reader of a tenant lacks, or nil. mu must be held.

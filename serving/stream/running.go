@@ -22,9 +22,11 @@ type Answer struct {
 
 // Query says what to ask, and how often. Two queries with the same Tenant, Text and Interval are one.
 type Query struct {
-	Tenant   string
-	Text     string
-	Interval time.Duration // from the beginning of a round to that of the next; longer if a round takes over half of it
+	Tenant string
+	Text   string
+	// Interval is from the beginning of a round to that of the next. It is longer if a round takes over half of it, and
+	// shorter if a reader joins.
+	Interval time.Duration
 	// Ask returns the answer now. It returns last itself, which may be nil, to say that nothing has changed.
 	Ask func(ctx context.Context, last *Answer) (*Answer, error)
 }
@@ -32,6 +34,9 @@ type Query struct {
 func (q Query) key() string {
 	return strings.Join([]string{q.Tenant, q.Interval.String(), q.Text}, "\n")
 }
+
+// freshFor is how old an answer may be when a reader joins. A query that has no place is asked again after it too.
+const freshFor = time.Second
 
 // running is a query that runs.
 type running struct {
@@ -45,10 +50,14 @@ type running struct {
 	newest  *Answer    // nil before the first
 	err     error      // why there is no further answer
 	changed chan struct{}
+	next    *time.Timer // begins the next round
+	rested  time.Time   // until then no reader begins a round, and gets the newest answer
+	ended   uint64      // how many rounds have ended
+	awaited bool        // a reader waits for the end of a round
 }
 
 func newRunning(h *Hub, q Query) *running {
-	r := &running{hub: h, query: q, changed: make(chan struct{})}
+	r := &running{hub: h, query: q, changed: make(chan struct{}), next: time.NewTimer(0)}
 	r.ctx, r.cancel = context.WithCancel(h.ctx)
 	return r
 }
@@ -56,28 +65,27 @@ func newRunning(h *Hub, q Query) *running {
 // run asks until nobody reads any more, or until an error.
 func (r *running) run() {
 	defer r.cancel()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
+	defer r.next.Stop()
 	for {
 		select {
 		case <-r.ctx.Done():
 			r.stop(context.Cause(r.ctx))
 			return
-		case <-pause.C:
+		case <-r.next.C:
 		}
 		began := time.Now()
-		if err := r.round(); err != nil {
+		busy, err := r.round()
+		if err != nil {
 			r.hub.fail(r) // before readers learn of it: the next one to join begins another query
 			r.stop(err)
 			return
 		}
-		took := time.Since(began)
-		pause.Reset(max(r.query.Interval-took, took)) // A slow query rests as long as it runs.
+		r.rest(began, busy)
 	}
 }
 
-// round asks once.
-func (r *running) round() error {
+// round asks once, and reports whether the query found no place.
+func (r *running) round() (busy bool, err error) {
 	r.mu.Lock()
 	last := r.newest
 	r.mu.Unlock()
@@ -85,7 +93,7 @@ func (r *running) round() error {
 	result := "asked"
 	switch {
 	case r.ctx.Err() != nil:
-		return context.Cause(r.ctx)
+		return false, context.Cause(r.ctx)
 	case err != nil && last != nil && errors.Is(err, ErrBusy):
 		result = "busy"
 	case err != nil:
@@ -97,9 +105,41 @@ func (r *running) round() error {
 	}
 	r.hub.metrics.rounds.WithLabelValues(result).Inc()
 	if result == "busy" {
-		return nil
+		return true, nil
 	}
-	return err
+	return false, err
+}
+
+// rest ends a round and says when the next one begins. A slow query rests as long as it has run, whoever joins.
+func (r *running) rest(began time.Time, busy bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	took := time.Since(began)
+	soonest := min(r.query.Interval, freshFor)
+	pause := r.query.Interval
+	if busy {
+		pause = soonest
+	}
+	r.next.Reset(max(pause-took, took)) // It forgets the rounds that readers wanted during this one.
+	r.rested = began.Add(max(soonest, 2*took))
+	r.ended++
+	if r.awaited {
+		r.awaited = false
+		r.tell()
+	}
+}
+
+// join returns the number of the round whose end a new reader waits for, or 0 if the newest answer is new enough. A
+// round that does not run yet begins at once, so there is at most one in freshFor for any number of readers that join.
+func (r *running) join() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Now().Before(r.rested) {
+		return 0
+	}
+	r.next.Reset(0)
+	r.awaited = true
+	return r.ended + 1
 }
 
 // set makes an answer the newest one, and tells readers if it differs from the one before.
@@ -134,14 +174,18 @@ func (r *running) tell() {
 // Reader reads the answers of a query. One goroutine uses it.
 type Reader struct {
 	running *running
+	first   uint64 // the round that gives its first answer, or 0 if there is one
 	sent    uint64 // the number of the answer that was sent last, or 0
 }
 
-// Newest returns the newest answer, which is nil before the first, and a channel that is closed when there is a newer
-// one. The error says why there will be none.
+// Newest returns the newest answer, which is nil before the reader's first, and a channel that is closed when there is
+// a newer one. The error says why there will be none.
 func (r *Reader) Newest() (a *Answer, changed <-chan struct{}, err error) {
 	r.running.mu.Lock()
 	defer r.running.mu.Unlock()
+	if r.running.ended < r.first {
+		return nil, r.running.changed, r.running.err
+	}
 	return r.running.newest, r.running.changed, r.running.err
 }
 

@@ -196,22 +196,130 @@ func TestBusyBeforeTheFirstAnswer(t *testing.T) {
 	})
 }
 
-// TestASlowQueryRests: a round of 5 s every second leaves half of the time to others.
+// TestASlowQueryRests: a round of 5 s every second leaves half of the time to others, also if readers join meanwhile.
 func TestASlowQueryRests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := New(DefaultConfig(), nil)
 		defer h.Close()
 		var rounds atomic.Int64
-		r := join(t, h, Query{Interval: time.Second, Ask: func(context.Context, *Answer) (*Answer, error) {
+		q := Query{Interval: time.Second, Ask: func(context.Context, *Answer) (*Answer, error) {
 			rounds.Add(1)
 			time.Sleep(5 * time.Second)
 			return &Answer{ID: "a"}, nil
-		}})
-		defer r.Leave()
-		time.Sleep(39 * time.Second)
+		}}
+		for range 39 {
+			r := join(t, h, q)
+			defer r.Leave()
+			time.Sleep(time.Second)
+		}
 		if n := rounds.Load(); n != 4 {
 			t.Errorf("%d rounds in 39 s, want 4", n)
+		}
+	})
+}
+
+// firstID waits for the first answer of a reader.
+func firstID(t *testing.T, r *Reader) string {
+	t.Helper()
+	late := time.After(time.Minute)
+	for {
+		a, changed, err := r.Newest()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case a != nil:
+			return a.ID
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatal("no answer within a minute")
+		}
+	}
+}
+
+// TestAReaderJoinsLater: with an interval of an hour, readers that join half an hour later get an answer of that
+// moment. They share one round. One that joins within the second after it gets the same answer, without a round.
+func TestAReaderJoinsLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := New(DefaultConfig(), nil)
+		defer h.Close()
+		var rounds atomic.Int64
+		q := counter(&rounds)
+		q.Interval = time.Hour
+		expect := func(want string, r *Reader) {
+			t.Helper()
+			if got := firstID(t, r); got != want {
+				t.Errorf("the first answer is %s, want %s", got, want)
+			}
+		}
+		defer join(t, h, q).Leave()
+		time.Sleep(30 * time.Minute)
+		second := join(t, h, q)
+		third := join(t, h, q)
+		defer second.Leave()
+		defer third.Leave()
+		expect("2", second)
+		expect("2", third)
+		time.Sleep(900 * time.Millisecond)
+		fourth := join(t, h, q)
+		defer fourth.Leave()
+		expect("2", fourth)
+		time.Sleep(100 * time.Millisecond)
+		fifth := join(t, h, q)
+		defer fifth.Leave()
+		expect("3", fifth)
+		time.Sleep(59 * time.Minute)
+		if n := rounds.Load(); n != 3 {
+			t.Errorf("%d rounds, want 3", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := rounds.Load(); n != 4 {
+			t.Errorf("%d rounds an hour after the last one, want 4", n)
+		}
+	})
+}
+
+// TestAnUnchangedAnswerIsTheFirst: a reader that joins later gets the answer that stands once a round has confirmed it,
+// or has found no place. A query that has found none is asked again a second later.
+func TestAnUnchangedAnswerIsTheFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := New(DefaultConfig(), nil)
+		defer h.Close()
+		n := 0
+		q := Query{Interval: time.Hour, Ask: func(_ context.Context, last *Answer) (*Answer, error) {
+			n++
+			switch n {
+			case 1:
+				return &Answer{ID: "a"}, nil
+			case 2:
+				time.Sleep(10 * time.Millisecond)
+				return last, nil
+			case 3:
+				return nil, ErrBusy
+			}
+			return &Answer{ID: "b"}, nil
+		}}
+		defer join(t, h, q).Leave()
+		for i, want := range []string{"a", "a", "b"} {
+			time.Sleep(time.Minute)
+			r := join(t, h, q)
+			defer r.Leave()
+			if a, _, err := r.Newest(); a != nil || err != nil {
+				t.Fatalf("reader %d got %v, %v before a round", i, a, err)
+			}
+			if got := firstID(t, r); got != want {
+				t.Errorf("reader %d got %s, want %s", i, got, want)
+			}
+			if i == 1 {
+				time.Sleep(1100 * time.Millisecond)
+				if a, _, _ := r.Newest(); a.ID != "b" {
+					t.Errorf("a second after it had no place: %s", a.ID)
+				}
+			}
 		}
 	})
 }
