@@ -11,7 +11,8 @@
 //
 // It sends POST /v1/events. Every event has the data of this table, and its id is random.
 //
-//	page view    page: the path, without the query; referrer: the address of the page before, or an empty text
+//	page view    page: the path, without the query; referrer: the address of the page before, without the query, or an
+//	             empty text
 //	link         page; link: the address that is followed, without the query
 //	recount(type, data) of the page's own scripts: page, and data
 //
@@ -19,9 +20,10 @@
 // Nothing is sent if the browser asks not to be tracked (navigator.doNotTrack) or has the Global Privacy Control on.
 // The script sets no cookie and stores nothing.
 //
-// Events that got no answer are sent again with the same ids for half a minute, and once more as a beacon when the
-// page is hidden for good. A browser hides the origin of a beacon if the page's Referrer-Policy is no-referrer, so
-// beacons of such a page are refused, and only these.
+// Events that got no answer are sent again with the same ids for a minute after the first time, and once more in
+// beacons when the page is hidden for good. A browser takes 64 KiB of beacons at once. It hides the origin of a beacon
+// if the page's Referrer-Policy is no-referrer, so beacons of such a page are refused, and only these. An event of over
+// 50 kB is dropped with a warning on the console.
 package collect
 
 import (
@@ -30,6 +32,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -39,13 +42,16 @@ import (
 //go:embed recount.js
 var source string
 
-// Script is the script as it is served: source without comments and indentation.
+// besidePunctuation finds the spaces that JavaScript does not need. No string of source has any that it finds.
+var besidePunctuation = regexp.MustCompile(` ?([=+(){}\[\],;:?&|<>*!-]) ?`)
+
+// Script is the script as it is served: source on one line, without comments and spaces beside punctuation.
 func Script() []byte {
 	var out bytes.Buffer
 	for line := range strings.Lines(source) {
-		line = strings.TrimLeft(line, "\t")
-		if line != "\n" && !strings.HasPrefix(line, "//") {
-			out.WriteString(line)
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "//") {
+			out.WriteString(besidePunctuation.ReplaceAllString(line, "$1"))
 		}
 	}
 	return out.Bytes()

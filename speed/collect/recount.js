@@ -4,52 +4,60 @@
 //
 // It sends page views, also those of an application that changes its address without loading a page. It keeps nothing
 // in the browser and reads nothing that identifies its user. collect.go says what it sends. Lines that begin with two
-// slashes, and indentation, are removed before it is served.
+// slashes, ends of lines, and spaces beside punctuation are removed before it is served.
 (() => {
-	const here = document.currentScript;
-	const { key, view = "page.viewed", link, source = location.host } = here.dataset;
-	const url = new URL("/v1/events?key=" + key, here.src);
-	const asked = navigator.doNotTrack == "1" || navigator.globalPrivacyControl;
+	const { src, dataset: { key, view = "page.viewed", link, source = location.host } } = document.currentScript;
+	const url = new URL("/v1/events?key=" + key, src);
+	const asked = /1|yes/.test(navigator.doNotTrack) || navigator.globalPrivacyControl;
 	let waiting = [];
-	let tries = 0;
+	let pause = 0;
 	let timer;
 
 	// An id of its own makes an event that is sent twice count once. The server sets the time, because clocks of
-	// browsers are wrong.
+	// browsers are wrong. An event that is larger than a request may be would be refused, so it does not wait. At most
+	// 1,000 wait while the server cannot be reached.
 	const count = (type, data) => {
-		if (asked) return;
-		const random = crypto.getRandomValues(new Uint8Array(16));
-		const id = Array.from(random, (byte) => (byte + 256).toString(16).slice(1)).join("");
-		waiting.push({ id, source, type, data: { page: location.pathname, ...data } });
+		if (asked || waiting[999]) return;
+		const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
+		const text = JSON.stringify({ id, source, type, data: { page: location.pathname, ...data } });
+		const { size } = new Blob([text]);
+		if (size > 5e4) return console.warn("too large for recount:", type);
+		waiting.push({ text, size });
 		timer ||= setTimeout(send);
 	};
 
-	// A string is text/plain, for which a browser does not ask the server first. What is refused for good is not sent
-	// again. What may pass later is, for half a minute: copies are found within two windows of time (I3).
-	const send = () => {
-		const batch = waiting.slice(0, 50);
-		const done = (answer) => {
-			timer = 0;
-			const later = !answer || answer.status == 429 || answer.status > 499;
-			if (later && ++tries < 6) {
-				timer = setTimeout(send, 500 << tries);
-				return;
-			}
-			tries = 0;
-			waiting = waiting.filter((event) => !batch.includes(event));
-			timer = waiting[0] && setTimeout(send);
-		};
-		const request = { method: "POST", body: JSON.stringify(batch), keepalive: true, credentials: "omit" };
-		fetch(url, request).then(done, () => done());
+	const drop = events => (waiting = waiting.filter(event => !events.includes(event)));
+	const pack = batch => `[${batch.map(event => event.text)}]`;
+
+	// next is the next batch. The server takes 64 KiB (collectBytes). Copies are found within two windows of time (I3),
+	// so an event is dropped a minute after it was sent first, by the clock: timers stop while a computer sleeps.
+	const next = (room = 5e4, now = Date.now()) => {
+		drop(waiting.filter(event => now - event.sent > 6e4));
+		return waiting.slice(0, 50).filter(event => (room -= event.size) >= 0 && (event.sent ||= now));
 	};
 
-	// The page may end before an answer comes. So everything that has none is sent once more, and counts once.
+	// A string is text/plain, for which a browser does not ask the server first. What is refused for good is not sent
+	// again, and what may pass later is. There is no keepalive, because its room is needed by beacons.
+	const send = async () => {
+		const batch = next();
+		if (!batch[0]) return (timer = pause = 0);
+		const { status } = await fetch(url, { method: "POST", body: pack(batch), credentials: "omit" })
+			.catch(() => ({ status: 503 }));
+		const later = status == 429 || status > 499;
+		pause = later && Math.min(pause * 2 || 1e3, 16e3);
+		if (!later) drop(batch);
+		timer = setTimeout(send, pause);
+	};
+
+	// The page may end before an answer comes. So everything that has none is sent once more, and counts once. A
+	// browser takes 64 KiB of beacons at once; what it does not take waits, for the page may be shown again.
 	addEventListener("pagehide", () => {
-		if (waiting[0] && navigator.sendBeacon(url, JSON.stringify(waiting))) waiting = [];
+		let batch;
+		while ((batch = next())[0] && navigator.sendBeacon(url, pack(batch))) drop(batch);
 	});
 
 	let last;
-	let referrer = document.referrer;
+	let referrer = document.referrer.split("?")[0];
 	const look = () => {
 		if (document.prerendering || last == location.pathname) return;
 		last = location.pathname;
@@ -64,12 +72,12 @@
 	addEventListener("popstate", look);
 	document.addEventListener("prerenderingchange", look);
 	// A page that comes back as it was left has been viewed again.
-	addEventListener("pageshow", (event) => {
+	addEventListener("pageshow", event => {
 		if (event.persisted) look((last = 0));
 	});
 
 	if (link)
-		addEventListener("click", (event) => {
+		addEventListener("click", event => {
 			const a = event.target.closest?.("a[href]");
 			if (a?.host && a.host != location.host) count(link, { link: a.origin + a.pathname });
 		}, true);
