@@ -62,6 +62,27 @@ for (const scheme of ["light", "dark"]) {
   }
 }
 
+test("an empty server fits a phone", async () => {
+  const { page, close } = await open(`${server}/#event`, { width: 390 });
+  await page.route("**/v1/views", (route) => route.fulfill({ json: { views: [] } }));
+  for (const tab of ["now", "explore"]) {
+    await page.goto(`${server}/#${tab}`);
+    await page.getByText("Nothing is counted yet").waitFor();
+    await expectNoSideScroll(page, `the empty ${tab}`);
+  }
+  await close();
+});
+
+test("what could not be read is not said to be well", async () => {
+  const { page, close } = await open(`${server}/#event`);
+  for (const path of ["**/metrics", "**/v1/publications"]) await page.route(path, (route) => route.abort());
+  await page.goto(`${server}/#pipeline`);
+  await page.getByText("The server does not answer").first().waitFor();
+  for (const claim of ["all are well", "0 segments", "none yet"])
+    assert.equal(await page.getByText(claim).count(), 0, claim);
+  await close();
+});
+
 test("a chosen theme stays, whatever the system says", async () => {
   const { page, close } = await open(`${server}/`, { scheme: "dark" });
   await page.getByRole("button", { name: /^Theme/ }).click();
@@ -80,6 +101,9 @@ test("a wrong key is refused with words, and a right one stays in the tab", asyn
   await page.getByLabel("Key", { exact: false }).first().fill("rk_wrong");
   await page.keyboard.press("Enter");
   await page.getByText("The server does not know this key").waitFor();
+  await page.locator("input[name=key]").fill("rk_ключ");
+  await page.keyboard.press("Enter");
+  await page.getByText("A key has only letters").waitFor();
   await page.locator("input[name=key]").fill(key);
   await page.keyboard.press("Enter");
   await page.getByText("Nothing is counted yet").or(page.getByText("Publication age")).first().waitFor();

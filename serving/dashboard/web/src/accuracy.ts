@@ -9,12 +9,22 @@ export interface Sentence {
 
 type Accuracy = Schemas["Accuracy"];
 
-/** explainAccuracy says which part of an answer is exact, and everything that it lacks. */
-export function explainAccuracy(a: Accuracy, now = Date.now()): Sentence[] {
+/**
+ * explainAccuracy says which part of an answer is exact, and everything that it lacks. liveOnly says that no publication
+ * has the view, so the answer is of mode live.
+ */
+export function explainAccuracy(a: Accuracy, now = Date.now(), liveOnly = false): Sentence[] {
+  if (liveOnly)
+    return [{ kind: "live", text: "This view is not published yet: live numbers alone." }, ...lacks(a)];
   const made = a.as_of
     ? `publication ${formatCount(a.publication)}, made ${formatAge(a.as_of, now)} ago`
     : "";
-  if (a.exact) return [{ kind: "exact", text: `Every number here is exact: it is of ${made}.` }, ...lacks(a)];
+  if (a.exact) {
+    const text = made
+      ? `Every number here is exact: it is of ${made}.`
+      : "Nothing is published yet, and no event waits for it.";
+    return [{ kind: "exact", text }, ...lacks(a)];
+  }
   const out: Sentence[] = [];
   out.push(
     made
@@ -59,10 +69,16 @@ function lacks(a: Accuracy): Sentence[] {
       `Up to ${formatCount(a.retired_events)} events were removed by retention before the view was computed.`,
     );
   }
-  if (a.out_of_range?.length) {
-    out.push(
-      `Some values are empty because they do not fit their type: ${a.out_of_range.map((o) => o.measure).join(", ")}.`,
-    );
+  const measuresOf = (list: Schemas["OutOfRange"][] | undefined) => list?.map((o) => o.measure) ?? [];
+  const empty: [what: string, measures: string[]][] = [
+    ["Some values", measuresOf(a.out_of_range)],
+    ["Totals", a.totals_out_of_range ?? []],
+    ["Values of the others", measuresOf(a.others_out_of_range)],
+    ["Values of the previous period", measuresOf(a.previous_out_of_range)],
+  ];
+  for (const [what, measures] of empty) {
+    if (measures.length > 0)
+      out.push(`${what} are empty because they do not fit their type: ${measures.join(", ")}.`);
   }
   if (a.truncated) out.push("There are more groups than are shown here.");
   return out.map((text) => ({ kind: "warn", text }));

@@ -95,7 +95,10 @@ function Legend(props: ChartProps & { at: number }) {
         return (
           <span key={s.name} class="legend-item">
             <i class="legend-mark" style={{ background: `var(${s.colour})` }} />
-            <span>{s.name}</span> <b>{formatNumber(s.values[props.at])}</b>
+            <span class="long" title={s.name}>
+              {s.name}
+            </span>{" "}
+            <b>{formatNumber(s.values[props.at])}</b>
             {live ? <span class="live">live {formatNumber(live)}</span> : null}
             {bounds ? (
               <span class="quiet">

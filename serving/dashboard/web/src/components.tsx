@@ -83,7 +83,7 @@ export function Refused(props: { failure: Failure; retry?: () => void }) {
   return (
     <Notice kind="bad">
       <strong>{field ? `${field}: ` : ""}</strong>
-      {message}
+      {/[.?!)]$/.test(message) ? message : `${message}.`}
       {status === 403 && " Use a key with another scope: Key, above."}
       {code && <code class="code">{code}</code>}
       {props.retry && (

@@ -2,12 +2,16 @@
 
 const whole = new Intl.NumberFormat("en");
 
-/** formatCount writes 1,234,567. A value is a text when it has more digits than a JavaScript number can hold. */
+/**
+ * formatCount writes 1,234,567. A value is a text when it has more digits than a JavaScript number can hold, and when it
+ * is a decimal, whose places are kept.
+ */
 export function formatCount(value: unknown): string {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return whole.format(value);
   const text = String(value);
-  return /^-?\d+$/.test(text) ? whole.format(BigInt(text)) : text;
+  const [, sign = "", digits, places = ""] = /^(-?)(\d+)(\.\d+)?$/.exec(text) ?? [];
+  return digits ? sign + whole.format(BigInt(digits)) + places : text;
 }
 
 const units: [size: number, name: string][] = [

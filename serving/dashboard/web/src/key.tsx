@@ -17,8 +17,13 @@ export function takeKey(): void {
   if (!savedKey()) saveKey(key);
 }
 
+/** letters are those that a header can carry. fetch refuses others with an error that names no key. */
+const letters = /^[\x21-\x7e]+$/;
+
 /** checkKey asks the server about a key. It returns what is wrong with it, or "". */
 export async function checkKey(key: string): Promise<string> {
+  if (!letters.test(key))
+    return "A key has only letters from a to z, digits and signs such as _. Copy the whole key again.";
   try {
     await send("/v1/views", {}, key);
     return "";

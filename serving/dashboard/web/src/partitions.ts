@@ -65,6 +65,14 @@ export function reached(p: Partition, next: number | undefined): number {
   return head <= first ? 1 : Math.min(1, Math.max(0, (next - first) / (head - first)));
 }
 
+/** partitionsNote says how partitions are. What could not be read is not said to be well. */
+export function partitionsNote(partitions: readonly Partition[] | undefined): string {
+  if (!partitions) return "";
+  if (partitions.length === 0) return "none in this process";
+  const troubled = partitions.filter((p) => p.troubles.length > 0).length;
+  return troubled ? `${troubled} need attention` : "all are well";
+}
+
 const byteUnits = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** formatBytes writes a size with three digits or fewer. */

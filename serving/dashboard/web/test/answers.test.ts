@@ -26,6 +26,12 @@ test("accuracy is said in words, and nothing that lacks is left out", () => {
   expect(texts({})).toEqual(["Every number here is exact: it is of publication 12, made 45 s ago."]);
   expect(texts({ exact: false, pending_events: 1 })[1]).toMatch(/^1 event of all types/);
   expect(texts({ publication: 0, as_of: null, exact: false })[0]).toMatch(/every number is live/);
+  expect(texts({ publication: 0, as_of: null })).toEqual([
+    "Nothing is published yet, and no event waits for it.",
+  ]);
+  expect(explainAccuracy(exact, now, true)).toEqual([
+    { kind: "live", text: "This view is not published yet: live numbers alone." },
+  ]);
   const lacking = texts({
     exact: false,
     complete: false,
@@ -36,6 +42,9 @@ test("accuracy is said in words, and nothing that lacks is left out", () => {
     unconverted_events: 2,
     retired_events: 3,
     out_of_range: [{ measure: "total", count: 1, rows: [0] }],
+    totals_out_of_range: ["sum"],
+    others_out_of_range: [{ measure: "rest", count: 1, rows: [0] }],
+    previous_out_of_range: [{ measure: "past", count: 1, rows: [0] }],
     truncated: true,
   });
   for (const part of [
@@ -45,7 +54,10 @@ test("accuracy is said in words, and nothing that lacks is left out", () => {
     "lost",
     "2 events",
     "3 events",
-    "total",
+    "Some values are empty because they do not fit their type: total.",
+    "Totals are empty because they do not fit their type: sum.",
+    "rest",
+    "past",
     "more groups",
   ]) {
     expect(lacking.filter((t) => t.includes(part))).toHaveLength(1);

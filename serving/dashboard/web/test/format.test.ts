@@ -5,6 +5,7 @@ test("counts have separators, also beyond a JavaScript number", () => {
   expect(formatCount(1234567)).toBe("1,234,567");
   expect(formatCount("9223372036854775807")).toBe("9,223,372,036,854,775,807");
   expect(formatCount(null)).toBe("–");
+  expect(["287658.68", "-1234.50", "0.10"].map(formatCount)).toEqual(["287,658.68", "-1,234.50", "0.10"]);
   expect(formatCount("abc")).toBe("abc");
 });
 

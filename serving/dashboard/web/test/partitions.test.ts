@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, reached, readPartitions } from "../src/partitions";
+import { formatBytes, partitionsNote, reached, readPartitions } from "../src/partitions";
 
 const metrics = `# HELP recount_log_next_sequence x
 recount_log_next_sequence{partition="10"} 1
@@ -36,4 +36,12 @@ test("sizes", () => {
     "1.43 MiB",
     "4 GiB",
   ]);
+});
+
+test("what could not be read is not said to be well", () => {
+  const p = { partition: 0, troubles: [] };
+  expect(partitionsNote(undefined)).toBe("");
+  expect(partitionsNote([])).toBe("none in this process");
+  expect(partitionsNote([p])).toBe("all are well");
+  expect(partitionsNote([p, { ...p, troubles: ["late"] }])).toBe("1 need attention");
 });

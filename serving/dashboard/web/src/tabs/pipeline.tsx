@@ -5,7 +5,7 @@ import { clock } from "../clock";
 import { Card, type Column, Empty, Page, Table, Tile } from "../components";
 import { formatAge, formatCount, formatSeconds } from "../format";
 import { useLoad } from "../load";
-import { formatBytes, type Partition, reached, readPartitions } from "../partitions";
+import { formatBytes, type Partition, partitionsNote, reached, readPartitions } from "../partitions";
 import "../operate.css";
 
 const pollMillis = 3000;
@@ -17,17 +17,15 @@ export function Pipeline() {
     pollMillis,
   );
   const publications = useLoad((signal) => call("get", "/v1/publications", { signal }), [], pollMillis);
-  const known = partitions.value ?? [];
-  const newest = publications.value?.publications.reduce<Schemas["Publication"] | undefined>(
-    (a, b) => (a && a.n > b.n ? a : b),
-    undefined,
-  );
   return (
     <Page title="Pipeline">
-      <Summary partitions={known} newest={newest} pins={publications.value?.publications} />
+      <Summary
+        partitions={partitions.failure ? undefined : partitions.value}
+        publications={publications.failure ? undefined : publications.value?.publications}
+      />
       <Card title="Partitions of the log" aside={<StageKey />}>
         {partitions.failure && <NotHere failure={partitions.failure} retry={partitions.reload} />}
-        {partitions.value && <Partitions partitions={known} />}
+        {partitions.value && <Partitions partitions={partitions.value} />}
       </Card>
       <Jobs published={publications.reload} />
       <Card
@@ -43,14 +41,19 @@ export function Pipeline() {
   );
 }
 
+/** Summary has nothing about what could not be read. */
 function Summary(props: {
-  partitions: Partition[];
-  newest: Schemas["Publication"] | undefined;
-  pins: Schemas["Publication"][] | undefined;
+  partitions: Partition[] | undefined;
+  publications: Schemas["Publication"][] | undefined;
 }) {
-  const { partitions, newest, pins } = props;
+  const { publications } = props;
+  const partitions = props.partitions ?? [];
+  const newest = publications?.reduce<Schemas["Publication"] | undefined>(
+    (a, b) => (a && a.n > b.n ? a : b),
+    undefined,
+  );
   const sum = (of: (p: Partition) => number | undefined) => partitions.reduce((n, p) => n + (of(p) ?? 0), 0);
-  const troubled = partitions.filter((p) => p.troubles.length > 0).length;
+  const isTroubled = partitions.some((p) => p.troubles.length > 0);
   const waiting = sum((p) =>
     p.head !== undefined && p.published !== undefined ? Math.max(0, p.head - p.published) : 0,
   );
@@ -59,8 +62,8 @@ function Summary(props: {
       <Tile
         name="Partitions"
         value={partitions.length ? formatCount(partitions.length) : "–"}
-        note={troubled ? `${troubled} need attention` : "all are well"}
-        {...(troubled ? { tone: "bad" as const } : {})}
+        note={partitionsNote(props.partitions)}
+        {...(isTroubled ? { tone: "bad" as const } : {})}
       />
       <Tile
         name="Messages to publish"
@@ -70,7 +73,7 @@ function Summary(props: {
       <Tile
         name="Memory of real-time views"
         value={partitions.length ? formatBytes(sum((p) => p.memory)) : "–"}
-        note={`${formatCount(sum((p) => p.segments))} segments`}
+        note={partitions.length > 0 && `${formatCount(sum((p) => p.segments))} segments`}
       />
       <Tile
         name="Log on disk"
@@ -80,11 +83,11 @@ function Summary(props: {
       <Tile
         name="Newest publication"
         value={newest ? formatCount(newest.n) : "–"}
-        note={newest ? `${formatAge(newest.created)} ago` : "none yet: run recompute"}
+        note={publications && (newest ? `${formatAge(newest.created)} ago` : "none yet: run recompute")}
       />
       <Tile
         name="Pins"
-        value={pins ? formatCount(pins.filter((p) => p.pinned).length) : "–"}
+        value={publications ? formatCount(publications.filter((p) => p.pinned).length) : "–"}
         note="kept for ever"
       />
     </dl>
