@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { before, test } from "node:test";
-import { ask, open, publish, send, server, until } from "./page.mjs";
+import { ask, expectNoSideScroll, open, publish, send, server, until } from "./page.mjs";
 
 const day = Date.parse("2026-03-02T00:00:00Z");
 
@@ -57,6 +57,10 @@ test("a click asks for a group, the URL has all of it, and a missing value can b
   const again = await open(page.url());
   await until(again.page, "the same", isOne);
   await again.close();
+  await page.goBack();
+  await until(page, "all groups", (t) => t.includes("(none)") && t.includes("/buy"));
+  await page.goForward();
+  await until(page, "one group", isOne);
   await page.getByRole("button", { name: "country", exact: true }).click();
   await page.getByLabel("Show").selectOption("table");
   await until(page, "both groups", (t) => /DE/.test(t) && /US/.test(t));
@@ -94,6 +98,62 @@ test("curl, SQL and CSV say the same as the page", async () => {
   await page.getByRole("button", { name: "Download CSV" }).click();
   const csv = await readFile(await (await waiting).path(), "utf8");
   assert.equal(csv.trim().split("\n").length, answer.rows.length + 1);
+  await close();
+});
+
+test("a condition that is being written is not asked, and the empty text can be", async () => {
+  const { page, close } = await open(`${server}/#explore?view=by_page&m=views&${march}&chart=table`);
+  await until(page, "an answer", (t) => t.includes("How exact is this?"));
+  const all = await shown(page, "views");
+  await page.getByRole("button", { name: "+ condition" }).click();
+  await page.getByLabel("Value").waitFor();
+  await page.waitForTimeout(300);
+  assert.equal(await shown(page, "views"), all);
+  await page.getByLabel("Condition", { exact: true }).selectOption("is empty");
+  await until(page, "no event", (t) => t.includes("No event is in this range"));
+  await close();
+});
+
+/** newView declares an event type and a view of it, and sends events after the publication. */
+async function newView(name, data) {
+  const put = async (path, body) => {
+    const headers = { "Content-Type": "application/json" };
+    const response = await fetch(server + path, { method: "PUT", headers, body: JSON.stringify(body) });
+    assert.ok(response.ok, await response.text());
+  };
+  await put(`/v1/event-types/${name}`, { fields: { code: "int64", note: "string" } });
+  const view = {
+    event: name,
+    dimensions: ["code", "note"],
+    measures: { n: { count: {} }, total: { sum: "code" } },
+  };
+  await put(`/v1/views/${name}`, view);
+  const lines = data.map((d, i) => `{"id":"${name}${i}","type":"${name}","data":${d}}`);
+  const headers = { "Content-Type": "application/x-ndjson" };
+  const response = await fetch(`${server}/v1/events`, { method: "POST", headers, body: lines.join("\n") });
+  assert.equal((await response.json()).accepted, data.length);
+}
+
+test("a view that is not published has its live numbers, and large numbers keep their digits", async () => {
+  const long = "x".repeat(300);
+  await newView("fresh", [
+    `{"code":9007199254740993,"note":"${long}"}`,
+    '{"code":9223372036854775807,"note":""}',
+  ]);
+  const width = 390;
+  const { page, close } = await open(`${server}/#now?view=fresh&m=n`, { width });
+  await until(page, "the live number", (t) => /\nn\n2\nnot published yet: live numbers alone/.test(t));
+  await page.goto(`${server}/#explore?view=fresh&m=n&m=total&by=code&by=note`);
+  const text = await until(page, "the groups", (t) => t.includes("9007199254740993"));
+  assert.match(text, /This view is not published yet: live numbers alone/);
+  assert.match(text, /Totals are empty because they do not fit their type: total/);
+  await expectNoSideScroll(page, "a long value");
+  await page.getByRole("button", { name: "9007199254740993" }).click();
+  await until(page, "its event alone", (t) => /\nn\nlive 1\n1\n/.test(t) && /9,007,199,254,740,993/.test(t));
+  await expectNoSideScroll(page, "a long number");
+  const tile = page.locator(".tile-value", { hasText: "9,007,199,254,740,993" });
+  const over = await tile.evaluate((e) => e.scrollWidth - e.clientWidth);
+  assert.ok(over <= 0, `the number is ${over} pixels wider than its tile`);
   await close();
 });
 

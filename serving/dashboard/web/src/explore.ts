@@ -24,7 +24,22 @@ export const operators: readonly (readonly [op: string, name: string])[] = [
   ["gt", ">"],
   ["ge", "≥"],
   ["exists", "exists"],
+  ["empty", "is empty"],
+  ["not_empty", "is not empty"],
 ];
+
+/**
+ * emptyText maps the operators of the page to those of the API. The page has operators of its own for the empty text,
+ * because a condition without a value is one that is being written.
+ */
+const emptyText: Record<string, string> = { empty: "eq", not_empty: "ne" };
+
+/** takesValue says that an operator compares with a value. */
+export const takesValue = (op: string): boolean => !(op in emptyText);
+
+/** operatorsOf returns the operators that a type of dimension has. Texts alone can be empty. */
+export const operatorsOf = (type: string): typeof operators =>
+  operators.filter(([op]) => type === "string" || takesValue(op));
 
 export type ChartKind = "line" | "bar" | "stacked";
 
@@ -44,6 +59,8 @@ export interface Explore {
   zone: string;
   chart: Shown;
   compare: boolean;
+  /** mode is live for a view that no publication has. */
+  mode: "" | "live";
 }
 
 /** measureNames lists what a view can be asked for. A quantile is three of them. */
@@ -87,6 +104,7 @@ export function readExplore(state: URLSearchParams, views: readonly View[]): Exp
     zone: state.get("zone") ?? "UTC",
     chart: isShown(chart) ? chart : "",
     compare: state.get("compare") === "1",
+    mode: "",
   };
 }
 
@@ -112,8 +130,19 @@ export function parseFilter(text: string): Filter {
 export const formatFilter = (f: Filter): string => `${f.dimension}:${f.op}:${f.value}`;
 
 /** isWhole says that a filter has all that it needs. One that is being written is not asked. */
-export const isWhole = (f: Filter): boolean =>
-  f.value !== "" || f.op === "eq" || f.op === "ne" || f.op === "prefix" || f.op === "suffix";
+export const isWhole = (f: Filter): boolean => f.value !== "" || !takesValue(f.op);
+
+/** askedFilter returns a filter with an operator of the API. */
+export const askedFilter = (f: Filter): Filter => {
+  const op = emptyText[f.op];
+  return op ? { ...f, op, value: "" } : f;
+};
+
+/** onlyValue is the condition that a dimension has a value of a row. */
+export function onlyValue(dimension: string, value: unknown): Filter {
+  if (value === null || value === undefined) return { dimension, op: "exists", value: "false" };
+  return value === "" ? { dimension, op: "empty", value } : { dimension, op: "eq", value: String(value) };
+}
 
 export type Parameters = Record<string, string | string[]>;
 
@@ -132,10 +161,11 @@ const maxRows = 100_000;
 export function parametersOf(e: Explore, granularity = ""): Parameters {
   const range = rangeOf(e);
   const out: Parameters = { view: e.view.name, measures: e.measures, ...given("group_by", e.by) };
-  Object.assign(out, given("where", e.where.filter(isWhole).map(formatFilter)));
+  Object.assign(out, given("where", e.where.filter(isWhole).map(askedFilter).map(formatFilter)));
   Object.assign(out, given("from", range.from), given("to", range.to));
   if (e.zone !== "UTC") out.time_zone = e.zone;
   if (e.compare && range.from) out.compare = "previous_period";
+  if (e.mode) out.mode = e.mode;
   if (granularity) return { ...out, granularity, fill: "true", limit: String(maxRows) };
   if (e.by.length > 0) {
     Object.assign(out, { order_by: `${e.measures[0]}:desc`, limit: String(maxGroups), totals: "true" });
@@ -147,14 +177,28 @@ const given = (name: string, value: string | string[]): Parameters =>
   value.length > 0 ? { [name]: value } : {};
 
 /** onlyGroups returns a condition that holds for some groups, in the long form, which has null. */
-export function onlyGroups(by: readonly string[], groups: readonly Record<string, unknown>[]): string {
-  const one = (g: Record<string, unknown>) => by.map((d) => `\`${d}\` = ${literal(g[d])}`).join(" and ");
+export function onlyGroups(
+  view: View,
+  by: readonly string[],
+  groups: readonly Record<string, unknown>[],
+): string {
+  const texts = new Set(view.dimensions.filter((d) => d.type === "string").map((d) => d.name));
+  const one = (g: Record<string, unknown>) =>
+    by.map((d) => `\`${d}\` = ${literal(g[d], texts.has(d))}`).join(" and ");
   return groups.map((g) => `(${one(g)})`).join(" or ");
 }
 
-function literal(value: unknown): string {
+/** literal quotes texts alone: a large whole number is a string here, so that it keeps its digits. */
+function literal(value: unknown, isText: boolean): string {
   if (value === null || value === undefined) return "null";
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  return isText ? JSON.stringify(value) : String(value);
+}
+
+/** groupsNote says how many of the groups a chart has. */
+export function groupsNote(shown: number, found: number, isTruncated: boolean, measure: string): string {
+  if (found <= shown && !isTruncated) return "";
+  const all = `${isTruncated ? "more than " : ""}${found.toLocaleString("en")}`;
+  return `The first ${shown} of ${all} groups by ${measure}. The chart leaves the others out.`;
 }
 
 /** curlOf returns the question as a command for a shell. The key is a variable there, so that it is not copied. */

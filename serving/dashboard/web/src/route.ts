@@ -28,10 +28,13 @@ export function changed(state: URLSearchParams, changes: Record<string, string |
   return out;
 }
 
-/** go shows a route. A new entry in the history is made for another tab alone: Back leaves a tab, not a field. */
-export function go(route: Route): void {
+/**
+ * go shows a route. A new entry in the history is made for another tab, and for a step that a reader wants to undo:
+ * Back leaves a tab or a group, not a field.
+ */
+export function go(route: Route, isStep = false): void {
   const there = parseRoute(location.hash).tab === route.tab;
-  history[there ? "replaceState" : "pushState"](null, "", formatRoute(route));
+  history[there && !isStep ? "replaceState" : "pushState"](null, "", formatRoute(route));
   window.dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
@@ -45,14 +48,17 @@ export function useRoute(): Route {
   return parseRoute(hash);
 }
 
+/** Change changes some of the state of a tab. Back undoes a step. */
+export type Change = (changes: Record<string, string | string[]>, isStep?: boolean) => void;
+
 /** useURLState returns the state of the tab that is shown, and a function that changes some of it. */
-export function useURLState(): [URLSearchParams, (changes: Record<string, string | string[]>) => void] {
+export function useURLState(): [URLSearchParams, Change] {
   const route = useRoute();
   return [
     route.state,
-    (changes) => {
+    (changes, isStep) => {
       const now = parseRoute(location.hash);
-      go({ tab: now.tab, state: changed(now.state, changes) });
+      go({ tab: now.tab, state: changed(now.state, changes) }, isStep);
     },
   ];
 }

@@ -1,13 +1,17 @@
 // The question of Explore as a statement for POST /v1/sql.
 import type { Schemas } from "./api";
-import { type Explore, type Filter, isWhole, kindOf } from "./explore";
+import { askedFilter, type Explore, type Filter, isWhole, kindOf } from "./explore";
 
 const name = (text: string): string => (/^[a-z_]\w*$/i.test(text) ? text : `"${text}"`);
 const text = (value: string): string => `'${value.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 
-/** sqlOf returns a statement that counts the same range. Counts that need states are of the newest publication. */
+/** needsStates says that a measure is counted from states, which SQL has of the newest publication alone. */
+export const needsStates = (e: Explore): boolean =>
+  e.measures.some((m) => ["avg", "distinct"].includes(kindOf(e.view, m)));
+
+/** sqlOf returns a statement that counts the same range, and says what it leaves out. */
 export function sqlOf(e: Explore, range: Schemas["Range"] | undefined, granularity: string): string {
-  const withStates = e.measures.some((m) => ["avg", "distinct"].includes(kindOf(e.view, m)));
+  const withStates = needsStates(e);
   const left = e.measures.filter((m) => kindOf(e.view, m) === "quantile");
   const columns = [
     ...(granularity ? [`${windowOf(granularity, e.zone)} AS window`] : []),
@@ -17,10 +21,16 @@ export function sqlOf(e: Explore, range: Schemas["Range"] | undefined, granulari
   const keys = [...(granularity ? ["window"] : []), ...e.by.map(name)];
   const conditions = [
     ...(range ? [`time >= ${timeOf(range.from)}`, `time < ${timeOf(range.to)}`] : []),
-    ...e.where.filter(isWhole).map((f) => conditionOf(e, f)),
+    ...e.where
+      .filter(isWhole)
+      .map(askedFilter)
+      .map((f) => conditionOf(e, f)),
   ];
+  const comments = left.map((m) => `-- ${m} is a quantile, which is made of bins: GET /v1/query answers it`);
+  if (left.length === e.measures.length) return comments.join("\n");
   return [
-    ...left.map((m) => `-- ${m} is a quantile, which is made of bins: GET /v1/query answers it`),
+    ...(withStates ? [`-- the published part only: ${e.view.name}_states has no live rows`] : []),
+    ...comments,
     `SELECT ${columns.join(", ")}`,
     `FROM ${name(e.view.name + (withStates ? "_states" : "_merged"))}`,
     ...(conditions.length > 0 ? [`WHERE ${conditions.join("\n  AND ")}`] : []),

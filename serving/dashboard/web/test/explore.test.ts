@@ -1,6 +1,16 @@
 import { expect, test } from "vitest";
 import type { Schemas } from "../src/api";
-import { chartOf, curlOf, type Explore, onlyGroups, parametersOf, readExplore } from "../src/explore";
+import {
+  chartOf,
+  curlOf,
+  type Explore,
+  groupsNote,
+  onlyGroups,
+  onlyValue,
+  operatorsOf,
+  parametersOf,
+  readExplore,
+} from "../src/explore";
 import { sqlOf } from "../src/sql";
 
 const view: Schemas["View"] = {
@@ -49,7 +59,27 @@ test("the state is the question", () => {
 
 test("names of another view, and conditions that are being written, are not asked", () => {
   const e = read("view=gone&m=gone&by=gone&where=gone:eq:1&where=page:in:&where=page:eq:");
-  expect(parametersOf(e)).toEqual({ view: "by_page", measures: ["views"], where: ["page:eq:"] });
+  expect(parametersOf(e)).toEqual({ view: "by_page", measures: ["views"] });
+});
+
+test("the empty text is asked for by its own condition", () => {
+  const e = read("where=page:empty:&where=page:not_empty:");
+  expect(parametersOf(e).where).toEqual(["page:eq:", "page:ne:"]);
+  expect(sqlOf(e, undefined, "")).toContain("WHERE page = ''\n  AND ifNull(page != '', true)");
+  expect(onlyValue("page", "")).toEqual({ dimension: "page", op: "empty", value: "" });
+  expect(onlyValue("page", null)).toEqual({ dimension: "page", op: "exists", value: "false" });
+  expect(onlyValue("status", "9007199254740993").value).toBe("9007199254740993");
+  expect(operatorsOf("int64").map(([op]) => op)).not.toContain("empty");
+});
+
+test("a view that is not published is asked for its live numbers", () => {
+  expect(parametersOf({ ...read(""), mode: "live" }).mode).toBe("live");
+});
+
+test("what a chart leaves out is said", () => {
+  expect(groupsNote(10, 10, false, "views")).toBe("");
+  expect(groupsNote(10, 12, false, "views")).toMatch(/^The first 10 of 12 groups by views/);
+  expect(groupsNote(10, 1000, true, "views")).toMatch(/^The first 10 of more than 1,000 groups/);
 });
 
 test("groups that do not add up are not stacked", () => {
@@ -61,10 +91,12 @@ test("groups that do not add up are not stacked", () => {
 test("a condition names groups, whatever their values are", () => {
   const groups = [
     { page: 'a"b', status: 404 },
-    { page: null, status: 1 },
+    { page: null, status: "9007199254740993" },
+    { page: "12", status: null },
   ];
-  expect(onlyGroups(["page", "status"], groups)).toBe(
-    '(`page` = "a\\"b" and `status` = 404) or (`page` = null and `status` = 1)',
+  expect(onlyGroups(view, ["page", "status"], groups)).toBe(
+    '(`page` = "a\\"b" and `status` = 404) or (`page` = null and `status` = 9007199254740993) or ' +
+      '(`page` = "12" and `status` = null)',
   );
 });
 
@@ -91,9 +123,11 @@ test("a statement asks the same", () => {
   );
   expect(sqlOf(read("m=visitors&m=waits.p99"), undefined, "")).toBe(
     [
+      "-- the published part only: by_page_states has no live rows",
       "-- waits.p99 is a quantile, which is made of bins: GET /v1/query answers it",
       "SELECT uniqExactArray(visitors__hashes) AS visitors",
       "FROM by_page_states",
     ].join("\n"),
   );
+  expect(sqlOf(read("m=waits.p99"), undefined, "")).toMatch(/^--.*\/v1\/query answers it$/);
 });

@@ -10,24 +10,27 @@ import {
   type Explore as ExploreState,
   type Filter,
   formatFilter,
+  groupsNote,
+  isWhole,
   kindOf,
   measureNames,
   onlyGroups,
-  operators,
+  onlyValue,
+  operatorsOf,
   type Parameters,
   parametersOf,
   readExplore,
+  takesValue,
 } from "../explore";
-import { formatTime } from "../format";
+import { formatCount, formatTime } from "../format";
 import { useLoad } from "../load";
 import { NoViews } from "../noviews";
-import { useURLState } from "../route";
+import { type Change, useURLState } from "../route";
 import { groupKey, groupName, isAdditive, type Line, linesOf, type Row } from "../rows";
-import { sqlOf } from "../sql";
+import { needsStates, sqlOf } from "../sql";
 import { chooseGranularity, granularitiesOf, presets, widthOf } from "../times";
 import { Measured, Sparkline } from "../values";
 
-type Change = (changes: Record<string, string | string[]>) => void;
 type Answer = Schemas["Answer"];
 
 export function Explore() {
@@ -78,7 +81,7 @@ function Controls(props: { explore: ExploreState; views: Schemas["View"][]; chan
         <Choice
           label="Zone"
           value={explore.zone}
-          options={zones}
+          options={zones.includes(explore.zone) ? zones : [explore.zone, ...zones]}
           onChange={(zone) => change({ zone: zone === "UTC" ? "" : zone })}
         />
         <Choice
@@ -178,6 +181,9 @@ function Pills(props: {
   );
 }
 
+const typeOf = (explore: ExploreState, dimension: string): string =>
+  String(explore.view.dimensions.find((d) => d.name === dimension)?.type ?? "string");
+
 function Filters({ explore, change }: { explore: ExploreState; change: Change }) {
   const first = explore.view.dimensions[0]?.name;
   const set = (where: Filter[]) => change({ where: where.map(formatFilter) });
@@ -203,19 +209,21 @@ function Filters({ explore, change }: { explore: ExploreState; change: Change })
             value={f.op}
             onChange={(e) => edit(i, { op: e.currentTarget.value })}
           >
-            {operators.map(([op, name]) => (
+            {operatorsOf(typeOf(explore, f.dimension)).map(([op, name]) => (
               <option key={op} value={op}>
                 {name}
               </option>
             ))}
           </select>
-          <input
-            type="text"
-            aria-label="Value"
-            placeholder={f.op === "exists" ? "true or false" : f.op.endsWith("in") ? "a,b" : "value"}
-            value={f.value}
-            onChange={(e) => edit(i, { value: e.currentTarget.value })}
-          />
+          {takesValue(f.op) && (
+            <input
+              type="text"
+              aria-label="Value"
+              placeholder={f.op === "exists" ? "true or false" : f.op.endsWith("in") ? "a,b" : "value"}
+              value={f.value}
+              onChange={(e) => edit(i, { value: e.currentTarget.value })}
+            />
+          )}
           <button
             type="button"
             class="icon"
@@ -242,24 +250,36 @@ interface Found {
   groups: Answer;
   windows: Answer;
   granularity: string;
+  /** asked is the question with the mode that it was asked in. */
+  asked: ExploreState;
 }
 
 /** shownGroups is how many groups have a line in a chart, and rowsAtOnce how many the table shows first. */
 const shownGroups = 10;
 const rowsAtOnce = 50;
 
-/** ask answers the groups first, because the granularity follows from their range, and the windows of the first ones. */
+/** ask asks a view that no publication has for its live numbers. */
 async function ask(e: ExploreState, signal: AbortSignal): Promise<Found> {
+  try {
+    return await askInMode(e, signal);
+  } catch (error) {
+    if (!isUnpublished(error)) throw error;
+    return askInMode({ ...e, mode: "live" }, signal);
+  }
+}
+
+/** askInMode asks for the groups first: the granularity follows from their range. Then it asks for the windows of the first ones. */
+async function askInMode(e: ExploreState, signal: AbortSignal): Promise<Found> {
   const groups = await askOne(parametersOf(e), signal);
   const range = groups.accuracy.range ?? { from: e.from, to: e.to };
   const granularity = e.granularity || chooseGranularity(e.view.cell, range);
   const parameters = parametersOf(e, granularity);
   if (e.by.length > 0) {
-    if (groups.rows.length === 0) return { groups, windows: { ...groups, rows: [] }, granularity };
-    const only = onlyGroups(e.by, groups.rows.slice(0, rowsAtOnce));
+    if (groups.rows.length === 0) return { groups, windows: { ...groups, rows: [] }, granularity, asked: e };
+    const only = onlyGroups(e.view, e.by, groups.rows.slice(0, rowsAtOnce));
     parameters.where = [...(parameters.where ?? []), only];
   }
-  return { groups, windows: await askOne(parameters, signal), granularity };
+  return { groups, windows: await askOne(parameters, signal), granularity, asked: e };
 }
 
 /** askOne sends a question in the body, because the condition that names groups may be long. */
@@ -275,10 +295,12 @@ function Answered({ explore, change }: { explore: ExploreState; change: Change }
   const found = useLoad((signal) => ask(explore, signal), [question]);
   if (found.failure) return <Refused failure={found.failure} retry={found.reload} />;
   if (!found.value) return <p class="quiet">Counting …</p>;
-  const { groups, windows, granularity } = found.value;
+  const { groups, windows, granularity, asked } = found.value;
   const total = explore.by.length > 0 ? groups.totals : groups.rows[0];
+  const tooLarge = [groups.accuracy.out_of_range, groups.accuracy.totals_out_of_range].some((o) => o?.length);
   const isEmpty =
-    windows.rows.length === 0 || explore.measures.every((m) => isNothing(explore, m, total?.[m]));
+    windows.rows.length === 0 ||
+    (!tooLarge && explore.measures.every((m) => isNothing(explore, m, total?.[m])));
   return (
     <div class={`stack ${found.loading ? "loading" : ""}`} aria-busy={found.loading}>
       <dl class="tiles">
@@ -288,12 +310,20 @@ function Answered({ explore, change }: { explore: ExploreState; change: Change }
       </dl>
       {isEmpty && <Nothing explore={explore} />}
       {!isEmpty && explore.chart !== "table" && <Charts explore={explore} found={found.value} />}
-      <AccuracyCard answer={groups} reload={found.reload} />
+      <AccuracyCard answer={groups} liveOnly={asked.mode === "live"} reload={found.reload} />
       {!isEmpty && <Rows explore={explore} found={found.value} change={change} />}
-      <Share explore={explore} granularity={granularity} range={groups.accuracy.range} />
+      <Share
+        explore={{ ...explore, mode: asked.mode }}
+        granularity={granularity}
+        accuracy={groups.accuracy}
+      />
     </div>
   );
 }
+
+/** isUnpublished says that no publication has a view yet, so that only mode live can be asked. */
+export const isUnpublished = (error: unknown): boolean =>
+  error instanceof Failure && error.code === "view_not_published";
 
 /** isNothing says that no event can have made a value. A sum of 0 can be one of events. */
 function isNothing(explore: ExploreState, measure: string, value: unknown): boolean {
@@ -306,7 +336,7 @@ function Nothing({ explore }: { explore: ExploreState }) {
     <Card>
       <Empty title="No event is in this range">
         <p>
-          {explore.where.length > 0 ? "Remove a condition, or choose" : "Choose"} a longer range:{" "}
+          {explore.where.some(isWhole) ? "Remove a condition, or choose" : "Choose"} a longer range:{" "}
           <a href={`#explore?view=${encodeURIComponent(explore.view.name)}`}>all time</a> has every event of{" "}
           {explore.view.name}.
         </p>
@@ -317,6 +347,10 @@ function Nothing({ explore }: { explore: ExploreState }) {
 
 function Charts({ explore, found }: { explore: ExploreState; found: Found }) {
   const names = namesOf(explore, found);
+  const { rows, accuracy } = found.groups;
+  const note =
+    explore.by.length > 0 &&
+    groupsNote(shownGroups, rows.length, accuracy.truncated, explore.measures[0] ?? "");
   return (
     <>
       {explore.measures.map((measure) => {
@@ -335,11 +369,7 @@ function Charts({ explore, found }: { explore: ExploreState; found: Found }) {
               series={seriesOf(explore, measure, lines, names)}
               zone={explore.zone}
             />
-            {found.groups.rows.length > shownGroups && explore.by.length > 0 && (
-              <p class="quiet">
-                The first {shownGroups} of {found.groups.rows.length} groups by {explore.measures[0]}.
-              </p>
-            )}
+            {note && <p class="quiet">{note}</p>}
           </Card>
         );
       })}
@@ -384,7 +414,8 @@ function seriesOf(
   return out;
 }
 
-function AccuracyCard({ answer, reload }: { answer: Answer; reload: () => void }) {
+function AccuracyCard(props: { answer: Answer; liveOnly: boolean; reload: () => void }) {
+  const { answer, liveOnly, reload } = props;
   return (
     <Card
       title="How exact is this?"
@@ -395,7 +426,7 @@ function AccuracyCard({ answer, reload }: { answer: Answer; reload: () => void }
       }
     >
       <ul class="sentences">
-        {explainAccuracy(answer.accuracy).map((s) => (
+        {explainAccuracy(answer.accuracy, Date.now(), liveOnly).map((s) => (
           <li key={s.text} class={`sentence-${s.kind}`}>
             {s.text}
           </li>
@@ -440,17 +471,24 @@ function Rows({ explore, found, change }: { explore: ExploreState; found: Found;
   return (
     <Card title={`By ${explore.by.join(", ")}`}>
       <Table label="Groups" columns={columns} rows={found.groups.rows.slice(0, shown)} />
-      <More shown={shown} of={found.groups.rows.length} more={() => setShown(shown + 200)} />
+      <More
+        shown={shown}
+        of={found.groups.rows.length}
+        isCut={found.groups.accuracy.truncated}
+        more={() => setShown(shown + 200)}
+      />
     </Card>
   );
 }
 
-function More(props: { shown: number; of: number; more: () => void }) {
+/** More shows further rows. isCut says that the answer has not all of them. */
+function More(props: { shown: number; of: number; isCut?: boolean; more: () => void }) {
   if (props.of <= props.shown) return null;
   return (
     <p>
       <button type="button" class="second" onClick={props.more}>
-        Show more of {props.of}
+        Show more of {props.isCut ? "the first " : ""}
+        {formatCount(props.of)}
       </button>
     </p>
   );
@@ -460,18 +498,18 @@ function More(props: { shown: number; of: number; more: () => void }) {
 function GroupValue(props: { explore: ExploreState; dimension: string; row: Row; change: Change }) {
   const { explore, dimension, row, change } = props;
   const value = row[dimension];
-  const filter = value === null ? { op: "exists", value: "false" } : { op: "eq", value: String(value) };
-  const only = () => change({ where: [...explore.where, { dimension, ...filter }].map(formatFilter) });
+  const only = () =>
+    change({ where: [...explore.where, onlyValue(dimension, value)].map(formatFilter) }, true);
   return (
-    <button type="button" class="value" title={`Only ${groupName(row, [dimension])}`} onClick={only}>
+    <button type="button" class="value long" title={`Only ${groupName(row, [dimension])}`} onClick={only}>
       {groupName(row, [dimension])}
     </button>
   );
 }
 
 /** Share takes the question elsewhere: a command, a statement, a link, a file. */
-function Share(props: { explore: ExploreState; granularity: string; range: Schemas["Range"] | undefined }) {
-  const { explore, range } = props;
+function Share(props: { explore: ExploreState; granularity: string; accuracy: Schemas["Accuracy"] }) {
+  const { explore, accuracy } = props;
   const granularity = explore.chart === "table" && explore.by.length > 0 ? "" : props.granularity;
   const url = address("/v1/query", { query: parametersOf(explore, granularity) });
   const [copied, setCopied] = useState<{ name: string; text: string; done: boolean }>();
@@ -491,7 +529,7 @@ function Share(props: { explore: ExploreState; granularity: string; range: Schem
   };
   const buttons: [string, () => void][] = [
     ["Copy as curl", () => copy("curl", curlOf(location.origin, url, savedKey() !== ""))],
-    ["Copy as SQL", () => copy("SQL", sqlOf(explore, range, granularity))],
+    ["Copy as SQL", () => copy("SQL", sqlOf(explore, accuracy.range, granularity))],
     ["Copy the link", () => copy("link", location.href)],
     ["Download CSV", () => download("csv")],
     ["Download Parquet", () => download("parquet")],
@@ -513,6 +551,12 @@ function Share(props: { explore: ExploreState; granularity: string; range: Schem
               ? `The ${copied.name} is in the clipboard.`
               : "The browser keeps the clipboard closed; copy it here."}
           </Notice>
+          {copied.name === "SQL" && needsStates(explore) && !accuracy.exact && (
+            <Notice kind="warn">
+              This answer has a live part, which the statement does not count: SQL has the states of the
+              newest publication alone.
+            </Notice>
+          )}
           <CodeBlock text={copied.text} />
         </div>
       )}

@@ -12,7 +12,7 @@ import { NoViews } from "../noviews";
 import { useURLState } from "../route";
 import { isAdditive, linesOf } from "../rows";
 import { widthOf } from "../times";
-import { Key } from "./explore";
+import { isUnpublished, Key } from "./explore";
 
 type View = Schemas["View"];
 type Answer = Schemas["Answer"];
@@ -65,6 +65,8 @@ interface Moment {
   windows: Answer;
   /** end is the end of the chart: now, or the newest event if that is long ago. */
   end: number;
+  /** liveOnly says that no publication has the view. */
+  liveOnly: boolean;
 }
 
 /** Sample is how many events were counted at a time, in ms. */
@@ -81,6 +83,7 @@ function Watched({ view, measure }: { view: View; measure: string }) {
   const perSecond = useRate(stages.value?.accepted ?? counted, stages.value ? "accepted" : "counted");
   const landings = useLandings(moment.value?.total.accuracy);
   const accuracy = moment.value?.total.accuracy;
+  const isPublished = accuracy?.publication && !moment.value?.liveOnly;
   return (
     <>
       {moment.failure && <Refused failure={moment.failure} />}
@@ -92,8 +95,8 @@ function Watched({ view, measure }: { view: View; measure: string }) {
         />
         <Tile
           name="Publication age"
-          value={accuracy?.as_of ? formatAge(accuracy.as_of) : "–"}
-          note={accuracy?.publication ? `publication ${formatCount(accuracy.publication)}` : "none yet"}
+          value={isPublished && accuracy.as_of ? formatAge(accuracy.as_of) : "–"}
+          note={accuracy && (isPublished ? `publication ${formatCount(accuracy.publication)}` : "none yet")}
         />
         <Tile
           name="Live events"
@@ -104,7 +107,7 @@ function Watched({ view, measure }: { view: View; measure: string }) {
         <Tile
           name={measure}
           value={formatNumber(moment.value?.total.rows[0]?.[measure])}
-          note={accuracy?.exact ? "of all time, exact" : "of all time, with the live part"}
+          note={totalNote(moment.value)}
         />
       </dl>
       {moment.value && <LiveChart view={view} measure={measure} moment={moment.value} />}
@@ -118,6 +121,12 @@ function Watched({ view, measure }: { view: View; measure: string }) {
       </div>
     </>
   );
+}
+
+function totalNote(moment: Moment | undefined): string {
+  if (!moment) return "";
+  if (moment.liveOnly) return "not published yet: live numbers alone";
+  return moment.total.accuracy.exact ? "of all time, exact" : "of all time, with the live part";
 }
 
 /** useMoments asks once a second for the windows and for the total, which are of one moment. */
@@ -140,7 +149,23 @@ function endOf(view: View, total: Answer): number {
   return newest > 0 && newest < Date.now() - shown ? newest : Date.now();
 }
 
+/** askMoment asks a view that no publication has for its live numbers. */
 async function askMoment(view: View, measure: string, end: number, signal: AbortSignal): Promise<Moment> {
+  try {
+    return await askInMode(view, measure, end, "merged", signal);
+  } catch (error) {
+    if (!isUnpublished(error)) throw error;
+    return askInMode(view, measure, end, "live", signal);
+  }
+}
+
+async function askInMode(
+  view: View,
+  measure: string,
+  end: number,
+  mode: "merged" | "live",
+  signal: AbortSignal,
+): Promise<Moment> {
   const width = widthOf(view.cell) * 1000;
   const to = Math.ceil(end / width) * width;
   const measures = [
@@ -150,22 +175,23 @@ async function askMoment(view: View, measure: string, end: number, signal: Abort
     from: new Date(to - width * shownWindows).toISOString(),
     to: new Date(to).toISOString(),
   };
+  const one = { view: view.name, mode };
   const body = {
     queries: [
-      { view: view.name, measures },
-      { view: view.name, measures: [measure], ...range, granularity: view.cell, fill: true, limit: 10_000 },
+      { ...one, measures },
+      { ...one, measures: [measure], ...range, granularity: view.cell, fill: true, limit: 10_000 },
     ],
   };
   const { answers } = await call("post", "/v1/queries", { body, signal });
   const [total, windows] = answers.map(succeeded);
   if (!total || !windows) throw new Failure(0, "", "The server answered one of two questions.");
-  return { total, windows, end };
+  return { total, windows, end, liveOnly: mode === "live" };
 }
 
 function succeeded(answer: Schemas["AnswerOrProblem"]): Answer {
-  if ("rows" in answer) return answer as Answer;
-  const p = answer as Schemas["Problem"];
-  throw new Failure(p.status, p.code, p.detail ?? "", p.field);
+  const p = answer.problem;
+  if (p) throw new Failure(p.status, p.code, p.detail ?? p.title, p.field);
+  return answer as Answer;
 }
 
 /** useRate returns how fast a count has grown over the last samples. Another kind of count begins anew. */
@@ -246,7 +272,7 @@ function LiveChart({ view, measure, moment }: { view: View; measure: string; mom
             ends there.
           </li>
         )}
-        {explainAccuracy(moment.windows.accuracy).map((s) => (
+        {explainAccuracy(moment.windows.accuracy, Date.now(), moment.liveOnly).map((s) => (
           <li key={s.kind + s.text.slice(0, 12)} class={`sentence-${s.kind}`}>
             {s.text}
           </li>
