@@ -68,9 +68,10 @@ test("a view is previewed, created, filled, changed and deleted", async () => {
   assert.equal((await fetch(`${server}/v1/views/slow_pages`)).status, 200, "Cancel deletes nothing");
   await page.getByRole("button", { name: "Delete slow_pages" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
-  const text = await until(page, "the view gone", (t) => !t.includes("slow_pages"));
-  assert.doesNotMatch(text, /Error/);
-  assert.equal(await page.getByRole("alert").count(), 0, "an answer without a body is no mistake");
+  await until(page, "the view gone", (t) => {
+    assert.doesNotMatch(t, /Error/, "an answer without a body is no mistake");
+    return !t.includes("slow_pages");
+  });
   await close();
 });
 
@@ -202,7 +203,7 @@ test("another file of the same name is counted, and its types are those that are
     body: JSON.stringify({ event: "sold.daily", dimensions: ["shop"], cell: "1m", measures }),
     headers: { "Content-Type": "application/json" },
   });
-  for (const row of ["2026-04-07 10:00,7,2,0.10", "2026-04-07 11:00,8,many,1", "2026-04-07 11:00,8,3,0.25"]) {
+  for (const row of ["2026-04-07 10:00,7,2,0.10", "2026-04-07 10:00,8,many,1", "2026-04-07 10:00,8,3,0.25"]) {
     const { page, close } = await open(`${server}/#data?show=file`);
     const buffer = Buffer.from(`at,shop,pieces,price\n\n${row}\n`);
     await page.getByLabel("CSV file").setInputFiles({ name: "export.csv", mimeType: "text/csv", buffer });
