@@ -86,7 +86,7 @@ type ackLog struct {
 // newAckLog returns a reader that fails after limit bytes. A log that was cut there would be judged as
 // if nothing more had been acknowledged.
 func newAckLog(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) *ackLog {
-	return &ackLog{http.MaxBytesReader(w, r.Body, limit), http.NewResponseController(w), timeout}
+	return &ackLog{problem.LimitBody(w, r.Body, limit), http.NewResponseController(w), timeout}
 }
 
 func (a *ackLog) Read(p []byte) (int, error) {

@@ -246,7 +246,7 @@ func readForm(w http.ResponseWriter, r *http.Request, most int64) (*yaml.Node, e
 		return nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
 			"send the declaration without Content-Encoding")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	body, err := io.ReadAll(problem.LimitBody(w, r.Body, most))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, problem.New(http.StatusRequestEntityTooLarge, problem.BodyTooLarge,
 			fmt.Sprintf("the body may have at most %d bytes", most))

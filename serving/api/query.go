@@ -184,7 +184,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, what string, allo
 		return nil, "", nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
 			"send "+what+" without Content-Encoding")
 	}
-	rest := http.MaxBytesReader(w, r.Body, query.MaxBody)
+	rest := problem.LimitBody(w, r.Body, query.MaxBody)
 	if body, err = io.ReadAll(io.LimitReader(rest, smallBody)); err != nil || len(body) < smallBody {
 		return body, media, func() {}, bodyError(err)
 	}

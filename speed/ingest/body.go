@@ -100,7 +100,7 @@ const zstdWindow = 8 << 20
 
 // readBody reads and decompresses the request's body.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, q *request) *problem.Problem {
-	src := &bodyReader{Reader: http.MaxBytesReader(w, r.Body, int64(q.bodyBytes))}
+	src := &bodyReader{Reader: problem.LimitBody(w, r.Body, int64(q.bodyBytes))}
 	var p *problem.Problem
 	// One coding at most: with a second one inside the first, a bomb gets past a limit for one.
 	switch coding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header["Content-Encoding"], ", "))); coding {
