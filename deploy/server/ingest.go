@@ -29,16 +29,26 @@ func (s *Server) openIngest(context.Context) (err error) {
 	s.ingest, err = ingest.New(ic, s.generations, s.cfg.Log.Partitions, s.engines.log,
 		ingest.Options{Installation: s.installation.ID, Epochs: epochs, Acknowledged: s.acknowledged,
 			Look:    s.generations.Look,
-			Propose: s.propose, Now: failpoint.Now, Admit: s.admit, Spread: s.quotas.Buckets, Logger: s.logger,
-			Registerer: s.registry})
+			Propose: s.propose, Now: failpoint.Now, Begin: s.begin, Admit: s.admit, Spread: s.quotas.Buckets,
+			Logger: s.logger, Registerer: s.registry})
 	return err
 }
 
-// admit spends the rate of a key of scope collect, and then those of its tenant. So a key that everybody can read does
-// not use up the rates of its tenant's other keys.
-func (s *Server) admit(p access.Principal, bytes, events int) time.Duration {
+// begin spends one event of the rate of a key of scope collect, before the request costs its tenant anything. So a key
+// that everybody can read does not use up its tenant's bytes with requests that have no event, such as broken JSON.
+func (s *Server) begin(p access.Principal) time.Duration {
 	if p.Collect != nil {
-		if wait := s.quotas.Collect(p.KeyID, p.Collect.Rate, events); wait > 0 {
+		if wait := s.quotas.Collect(p.KeyID, p.Collect.Rate); wait > 0 {
+			return wait
+		}
+	}
+	return s.quotas.Ingest(p.Tenant, 0, 0)
+}
+
+// admit spends the rate of a key of scope collect, beyond the event of begin, and then the rates of its tenant.
+func (s *Server) admit(p access.Principal, bytes, events int) time.Duration {
+	if p.Collect != nil && events > 1 {
+		if wait := s.quotas.CollectMore(p.KeyID, p.Collect.Rate, events-1); wait > 0 {
 			return wait
 		}
 	}

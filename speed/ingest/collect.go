@@ -35,9 +35,11 @@ func (d *decoder) restrict(c *access.Collect) {
 	}
 }
 
-// mayKeep reports whether the event that was refused may become a dead letter. A replay of it is not bounded by the key
-// that sent it, so nothing is kept that this key may not send.
-func (q *request) mayKeep() bool {
-	c := q.principal.Collect
-	return c == nil || c.AllowsType(string(q.decoder.attributes[attrType]))
-}
+// mayKeep reports whether refused events of the request may become dead letters. Nothing that a key of scope collect
+// sends does. A replay is not bounded by that key, so it would accept events of any age. Dead letters would also take
+// the room of those of other keys.
+func (q *request) mayKeep() bool { return q.principal.Collect == nil }
+
+// maySeePlaces reports whether the sender may learn where its events are in the log. Two positions tell how much all
+// tenants send, so a key of scope collect gets none.
+func (q *request) maySeePlaces() bool { return q.principal.Collect == nil }

@@ -168,10 +168,13 @@ type Options struct {
 	Installation string
 	// Epochs has the epoch of each partition (L5), which receipts name. Nil means that all are 0.
 	Epochs []uint32
+	// Begin is called once for a request, before its body is read, and returns how long the sender has to wait. It may
+	// count the request for the rates of the sender. Nil admits every request.
+	Begin func(p access.Principal) (wait time.Duration)
 	// Admit counts bytes or events for the rates of a sender, or returns how long it has to
-	// wait. Nil admits everything. It is called three times for a request: with 0 and 0 before the
-	// body is read, with the bytes of the body before it is decoded, and with the number of events,
-	// rejected ones included, before any of them goes to the log.
+	// wait. Nil admits everything. It is called twice for a request that Begin has admitted: with the
+	// bytes of the body before it is decoded, and with the number of events, rejected ones included,
+	// before any of them goes to the log.
 	Admit func(p access.Principal, bytes, events int) (wait time.Duration)
 	// Spread counts the buckets of event time that a request touches. It returns how long the tenant has
 	// to wait, or the limit that the request alone exceeds. Nil allows any. It is called once for a

@@ -184,8 +184,8 @@ func (q *request) nameDeadLetters() {
 // letters of single events, because the sender has to send the whole request again.
 func (s *Server) keepWhole(q *request, p *problem.Problem) {
 	q.deadLetters.forget()
-	if q.principal.Collect != nil {
-		return // A body that is not JSON does not say which types it has (mayKeep).
+	if !q.mayKeep() {
+		return
 	}
 	if bytes.IndexByte(bytes.TrimLeft(q.body, " \t\r\n"), '{') != 0 {
 		q.decoder.reset() // The body holds many events, so the event that was being read says nothing about it.

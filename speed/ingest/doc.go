@@ -139,7 +139,7 @@
 //	a request that is not JSON (400 invalid_json)     its body, as one dead letter without an index
 //	an event that the log did not confirm (503)       no: the client has to send it again
 //	an event too large for a message of the log       no: its bytes are gone when this is found
-//	what a key of scope collect may not send          no: a replay is not bounded by that key
+//	what a key of scope collect sends                 no: a replay is not bounded by that key
 //	a whole request, with 429, 503 or 413             no: the client has to send it again, or in parts
 //	a whole request, with 401, 403, 405 or 415        no: nothing was read
 //	a body that did not arrive or decompress (400     no: there is nothing to keep
@@ -156,6 +156,7 @@
 // A receipt is base64url without padding. Its bytes are the version 2, the first four bytes of the SHA-256 of the
 // installation's id (I8), and for each message that holds events of the request five unsigned varints: partition,
 // epoch, sequence, index in the message of the first of these events, and their number. Version 1 lacks the
-// installation. DecodeReceipt reads both. GET /v1/receipts/{receipt} says how far these events have come, and a query
-// with min_through waits for them.
+// installation. DecodeReceipt reads both. The receipt is empty if no event was accepted, and always for a key of scope
+// collect, because positions tell how much all tenants send. GET /v1/receipts/{receipt} says how far these events have
+// come, and a query with min_through waits for them.
 package ingest

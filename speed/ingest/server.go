@@ -33,6 +33,7 @@ type Server struct {
 	logger       *slog.Logger
 	now          func() time.Time
 	metrics      *metrics
+	begin        func(p access.Principal) (wait time.Duration)                    // may be nil
 	rateLimit    func(p access.Principal, bytes, events int) (wait time.Duration) // may be nil
 	spread       func(tenant string, buckets map[int64]struct{}) (wait time.Duration, limit int)
 	bucket       time.Duration                                              // width of a bucket
@@ -58,8 +59,8 @@ func New(cfg Config, c catalog.Source, partitions int, log Log, opts Options) (*
 		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs: use at least one partition, and one epoch "+
 			"for each", partitions, len(opts.Epochs))
 	}
-	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, rateLimit: opts.Admit,
-		spread: opts.Spread, bucket: c.Catalog().Bucket, catalog: c, look: opts.Look,
+	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, begin: opts.Begin,
+		rateLimit: opts.Admit, spread: opts.Spread, bucket: c.Catalog().Bucket, catalog: c, look: opts.Look,
 		acknowledged: opts.Acknowledged, process: rand.Text()[:12], name: nameOf(opts.Installation)}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
@@ -147,6 +148,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 	}
 	s.queueDeadLetters(q)
 	accepted, places := q.settle(s.epochs)
+	if !q.maySeePlaces() {
+		places = nil
+	}
 	a := newAnswer(accepted, q.rejected, places)
 	a.coerced = s.countCoerced(q)
 	a.discovered = q.discovered
@@ -180,8 +184,10 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 	if s.shedding() {
 		return tooBusy
 	}
-	if p := s.checkRates(principal, 0, 0); p != nil {
-		return p
+	if s.begin != nil {
+		if p := overRate(s.begin(principal)); p != nil {
+			return p
+		}
 	}
 	if p := q.pay(baseCost); p != nil {
 		return p
@@ -239,7 +245,11 @@ func (s *Server) checkRates(sender access.Principal, bytes, events int) *problem
 	if s.rateLimit == nil {
 		return nil
 	}
-	wait := s.rateLimit(sender, bytes, events)
+	return overRate(s.rateLimit(sender, bytes, events))
+}
+
+// overRate refuses a request whose sender has to wait, if it has to.
+func overRate(wait time.Duration) *problem.Problem {
 	if wait <= 0 {
 		return nil
 	}

@@ -231,10 +231,10 @@ func TestRates(t *testing.T) {
 		refuse int
 		asked  []string
 	}{
-		{1, []string{"acme 0 0"}},
-		{2, []string{"acme 0 0", "acme 9 0"}},
-		{3, []string{"acme 0 0", "acme 9 0", "acme 0 3"}},
-		{0, []string{"acme 0 0", "acme 9 0", "acme 0 3"}},
+		{1, []string{"acme begins"}},
+		{2, []string{"acme begins", "acme 9 0"}},
+		{3, []string{"acme begins", "acme 9 0", "acme 0 3"}},
+		{0, []string{"acme begins", "acme 9 0", "acme 0 3"}},
 	} {
 		var asked []string
 		log := &memoryLog{}
@@ -242,6 +242,13 @@ func TestRates(t *testing.T) {
 		body := flight(1) + "\nx\n" + flight(2)
 		s := runWith(t, cfg, 1, log,
 			Options{Now: func() time.Time { return testNow },
+				Begin: func(p access.Principal) time.Duration {
+					asked = append(asked, p.Tenant+" begins")
+					if len(asked) == c.refuse {
+						return 2500 * time.Millisecond
+					}
+					return 0
+				},
 				Admit: func(p access.Principal, bytes, events int) time.Duration {
 					ninths := bytes * 9 / len(body)
 					asked = append(asked, fmt.Sprint(p.Tenant, " ", ninths, " ", events))
