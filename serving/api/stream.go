@@ -230,27 +230,28 @@ func (s *streamed) run() error {
 			return s.sendProblem(err)
 		case answer != nil:
 			if err := s.sendAnswer(answer); err != nil || s.r.Method == http.MethodHead {
-				return clientGone(err)
+				return s.left(err)
 			}
 		}
 		select {
 		case <-s.r.Context().Done():
-			return s.left()
+			return s.left(context.Cause(s.r.Context()))
 		case <-changed:
 		case <-check.C:
 			if err := s.beat(); err != nil {
-				return clientGone(err)
+				return s.left(err)
 			}
 		}
 	}
 }
 
-// left ends a stream whose client has left. That is its usual end, unless it has no answer yet.
-func (s *streamed) left() error {
+// left ends a stream whose client has left, which a wait or a failed write has found out. That is its usual end, unless
+// it has not begun.
+func (s *streamed) left(err error) error {
 	if s.begun {
 		return nil
 	}
-	return clientGone(context.Cause(s.r.Context()))
+	return clientGone(err)
 }
 
 // checkKey returns an error if the key of the request is not valid any more.
@@ -317,7 +318,7 @@ func (s *streamed) sendProblem(err error) error {
 		fmt.Fprintf(&frame, "retry: %d\n", p.RetryAfter.Milliseconds())
 	}
 	fmt.Fprintf(&frame, "event: problem\ndata: %s\n\n", bytes.TrimSpace(p.JSON(problem.RequestID(s.w))))
-	return clientGone(s.send(frame.Bytes()))
+	return s.left(s.send(frame.Bytes()))
 }
 
 // hurry gives a client that receives slowly little time, because the process ends.

@@ -342,3 +342,52 @@ func TestStreamIsTooLarge(t *testing.T) {
 		t.Errorf("got %v", p)
 	}
 }
+
+// TestLeavingAStreamIsItsEnd: a client that closes a stream has not lost an answer, so its connection is not cut,
+// whether the server finds out while it waits or while it writes.
+func TestLeavingAStreamIsItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, waiting := range []bool{true, false} {
+		s := newStreamServer(t, nil)
+		mux := serveMux(s.api)
+		ended := make(chan any, 1)
+		left := make(chan struct{})
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { ended <- recover() }()
+			ctx := r.Context()
+			if !waiting {
+				ctx = context.WithoutCancel(ctx)
+				w = &leavable{w, left}
+			}
+			mux.ServeHTTP(w, r.WithContext(access.NewContext(ctx, access.Local())))
+		}))
+		t.Cleanup(server.Close)
+		t.Cleanup(s.api.EndStreams)
+		s.URL = server.URL
+		in := s.open(t, streamed60+"&interval=100ms")
+		in.next(t)
+		close(left)
+		_ = in.Body.Close()
+		s.counted.Add(1)
+		if got := <-ended; got != nil {
+			t.Errorf("waiting %v: %v", waiting, got)
+		}
+	}
+}
+
+// leavable is a writer whose client has left when left is closed.
+type leavable struct {
+	http.ResponseWriter
+	left chan struct{}
+}
+
+func (l *leavable) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+func (l *leavable) Write(p []byte) (int, error) {
+	select {
+	case <-l.left:
+		return 0, io.ErrClosedPipe
+	default:
+		return l.ResponseWriter.Write(p)
+	}
+}
