@@ -24,7 +24,8 @@ import (
 //   - Pages of the origins that a key of scope collect names may send events with it. Such a key is never valid for
 //     pages of another origin, whatever else allows these.
 //
-// The secret of a key is compared later, by the guard of the route, which takes the same key from the request.
+// A key of scope collect counts here only with its secret, so that nobody finds out its origins by its id. Whether it
+// was revoked is checked later, by the guard of the route, which takes the same key from the request.
 type origins struct {
 	listed     []string
 	keys       *keys.Watcher // nil without keys
@@ -51,13 +52,18 @@ func newOrigins(listed []string, watcher *keys.Watcher, logger *slog.Logger) *or
 // over returns next behind the decision.
 func (o *origins) over(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Origin"]) > 1 {
+			problem.Write(w, problem.New(http.StatusBadRequest, problem.InvalidRequest,
+				"the request has several headers Origin; send the header once"))
+			return
+		}
 		origin := originOf(r)
 		collect := o.collect(r)
 		allowed := o.sameOrigin.Check(r) == nil
 		shared := slices.Contains(o.listed, origin)
 		if collect != nil {
-			// A mail shows an image, and has no origin.
-			allowed = collect.AllowsOrigin(origin) || origin == "" && isRead(r)
+			// A mail shows an image, and has no origin. Neither has a sender of webhooks that asks with OPTIONS.
+			allowed = collect.AllowsOrigin(origin) || origin == "" && (isRead(r) || r.Method == http.MethodOptions)
 			shared = allowed && origin != ""
 		}
 		if len(o.listed) > 0 || collect != nil {
@@ -134,7 +140,8 @@ func (o *origins) refuse(w http.ResponseWriter, origin string) {
 	}
 	problem.Write(w, problem.New(http.StatusForbidden, problem.CrossOrigin,
 		"a web page of another origin may not send this request; send it from the server's own origin, or let an "+
-			"operator name the page's origin in http.cors, or in the key of scope collect that it sends"))
+			"operator name the page's origin in http.cors, or in the key of scope collect that it sends, and send "+
+			"that key whole"))
 }
 
 // parseOrigins reads the origins of http.cors, which have commas between them.

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/deploy/server/keys"
+	"recount/deploy/server/quota"
 	"recount/schemas/access"
 )
 
@@ -80,7 +81,12 @@ func TestOrigins(t *testing.T) {
 		{name: "collect asks a query", method: "POST", target: "/v1/query?key=" + collect,
 			headers: []string{"Origin", shop}, status: 403, code: "forbidden", shared: shop},
 		{name: "the secret is wrong", method: "POST", target: "/v1/events?key=" + collect[:63] + "~",
-			headers: []string{"Origin", shop}, status: 401, code: "unauthorized", shared: shop},
+			headers: []string{"Origin", shop}, status: 403, code: "cross_origin"},
+		{name: "preflight with a wrong secret", method: "OPTIONS", target: "/v1/events?key=" + collect[:63] + "~",
+			headers: []string{"Origin", shop, "Access-Control-Request-Method", "POST"}, status: 403,
+			code: "cross_origin"},
+		{name: "a sender of webhooks asks", method: "OPTIONS", target: "/v1/events", key: collect,
+			headers: []string{"WebHook-Request-Origin", "events.example.com"}, status: 418},
 		{name: "another key in the query", method: "POST", target: "/v1/events?key=" + other, status: 401,
 			code: "unauthorized"},
 		{name: "another key in the query of a listed page", method: "POST", target: "/v1/events?key=" + other,
@@ -135,6 +141,54 @@ func TestOrigins(t *testing.T) {
 	if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, evil) ||
 		strings.Contains(lines, collect) {
 		t.Errorf("the log does not have one line about the first refused page, or has a key: %s", lines)
+	}
+}
+
+// TestTwoOrigins: a request that names two origins is refused, because another server may read the other one.
+func TestTwoOrigins(t *testing.T) {
+	t.Parallel()
+	watcher, collect, _ := collectKey(t, []string{"page.viewed"}, []string{"https://shop.example"})
+	h := newOrigins(nil, watcher, slog.New(slog.DiscardHandler)).over(http.HandlerFunc(ok))
+	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodOptions} {
+		r := httptest.NewRequest(method, "/v1/events?key="+collect, nil)
+		r.Header["Origin"] = []string{"https://shop.example", "https://evil.example"}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || w.Header().Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: %d %v", method, w.Code, w.Header())
+		}
+	}
+}
+
+// TestRefusedRequestsOfCollect: requests that have no event use up the rate of their key of scope collect before they
+// use up the bytes of its tenant. Events beyond the first of a request count as well.
+func TestRefusedRequestsOfCollect(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	quotas, err := quota.New(quota.Config{Default: quota.Rates{Bytes: 1000}, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{quotas: quotas}
+	page := access.Principal{Tenant: "acme", KeyID: "page", Collect: &access.Collect{Rate: 3}}
+	other := access.Principal{Tenant: "acme", KeyID: "other"}
+	for i := range 3 {
+		if wait := s.begin(page) + s.admit(page, 300, 0); wait != 0 {
+			t.Errorf("request %d: %s", i, wait)
+		}
+	}
+	if wait := s.begin(page); wait == 0 {
+		t.Error("requests without events cost the key nothing")
+	}
+	if wait := s.begin(other) + s.admit(other, 50, 0); wait != 0 {
+		t.Errorf("another key of the tenant: %s", wait)
+	}
+	now = now.Add(2 * time.Second)
+	for i, want := range []bool{true, false} {
+		passes := s.begin(page) == 0 && s.admit(page, 300, 0) == 0 && s.admit(page, 0, 10) == 0
+		if passes != want {
+			t.Errorf("ten events, time %d: passes %v", i, passes)
+		}
 	}
 }
 

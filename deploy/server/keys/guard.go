@@ -34,15 +34,12 @@ func (w *Watcher) Authenticate(r *http.Request) (access.Principal, error) {
 	return p, err
 }
 
-// Collect returns what the key of a request may send, if its scope is collect, and else nil. It compares only the id of
-// the key, so it decides nothing that Authenticate does not decide again.
+// Collect returns what the key of a request may send, if its scope is collect, and else nil. The key may be revoked or
+// expired: Authenticate decides that.
 func (w *Watcher) Collect(r *http.Request) *access.Collect {
 	text, _ := sentKey(r)
-	id, ok := parseID(text)
-	if !ok {
-		return nil
-	}
-	return (*w.keys.Load())[id].Collect
+	k, _ := w.known(text)
+	return k.Collect
 }
 
 // sentKey returns the text of the key that a request sends. The header comes first.

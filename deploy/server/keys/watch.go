@@ -140,14 +140,9 @@ var (
 
 // Find returns the owner of the key with this text.
 func (w *Watcher) Find(text string) (access.Principal, error) {
-	id, ok := parseID(text)
-	if !ok {
-		return access.Principal{}, errUnknown
-	}
-	k := (*w.keys.Load())[id] // An unknown id has a zero hash, which no text has.
-	sum := sha256.Sum256([]byte(text))
+	k, ok := w.known(text)
 	switch {
-	case subtle.ConstantTimeCompare(sum[:], k.SHA256[:]) != 1:
+	case !ok:
 		return access.Principal{}, errUnknown
 	case !k.Revoked.IsZero():
 		return access.Principal{}, errRevoked
@@ -155,4 +150,18 @@ func (w *Watcher) Find(text string) (access.Principal, error) {
 		return access.Principal{}, errExpired
 	}
 	return access.Principal{Tenant: k.Tenant, KeyID: k.ID, Scopes: k.Scopes, Collect: k.Collect}, nil
+}
+
+// known returns the key with this text, also if it was revoked or has expired.
+func (w *Watcher) known(text string) (k Key, ok bool) {
+	id, ok := parseID(text)
+	if !ok {
+		return Key{}, false
+	}
+	k = (*w.keys.Load())[id] // An unknown id has a zero hash, which no text has.
+	sum := sha256.Sum256([]byte(text))
+	if subtle.ConstantTimeCompare(sum[:], k.SHA256[:]) != 1 {
+		return Key{}, false
+	}
+	return k, true
 }
