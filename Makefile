@@ -55,7 +55,8 @@ demo: setup build ## Replay three million real flights; compare live, exact and 
 	bin/recount demo $(ARGS)
 
 demo-web: setup build ## Run a small shop that counts itself, and open it beside its counts.
-	$(GO) run ./deploy/proof/shop bin/recount
+	$(GO) build -o bin/shop ./deploy/proof/shop
+	bin/shop bin/recount
 
 test: setup ## Run every test.
 	$(GO) test -timeout 30m $(PKGS)
