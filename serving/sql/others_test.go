@@ -126,7 +126,7 @@ func eventBlocks(t *testing.T, f *fixture) string {
 		blocks = append(blocks, head+begin+part)
 	}
 	if len(blocks) < 2 {
-		t.Fatalf("%d blocks in %d bytes; at least two are needed to see that they are the same", len(blocks), len(a.Body))
+		t.Fatalf("%d blocks in %d bytes; there must be two or more to compare", len(blocks), len(a.Body))
 	}
 	slices.Sort(blocks)
 	return strings.Join(blocks, "")
