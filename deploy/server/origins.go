@@ -49,7 +49,7 @@ func newOrigins(listed []string, watcher *keys.Watcher, logger *slog.Logger) *or
 	return o
 }
 
-// over returns next behind the decision.
+// over returns a handler that decides, and then calls next.
 func (o *origins) over(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header["Origin"]) > 1 {
